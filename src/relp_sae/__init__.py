@@ -1,0 +1,1 @@
+"""RelP-SAE: how faithful are cheap attribution scores of SAE features to exact intervention?"""

@@ -1,0 +1,243 @@
+"""The run folder: what every command writes and reads.
+
+``manifest.json``, ``pairs.parquet``, ``scores.parquet`` (long: one row per unit and score),
+``agreement.json``, ``report.md``, ``report.html``, ``figures/``. While a run is under way its
+scores stand in ``parts/``, one file per finished piece, so that a killed run goes on there.
+"""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from relp_sae.errors import InputError
+from relp_sae.records.agreement import Agreement, Contrast, Interval
+from relp_sae.records.atomic import write_atomically, write_text
+from relp_sae.records.manifest import Manifest
+from relp_sae.records.pairs import MeasuredPair, PromptPair
+from relp_sae.records.scores import FeatureScores, Units
+
+UNIT_COLUMNS = ["pair", "site", "pos", "feature", "delta"]
+
+
+class RunFolder:
+    """Reader and writer of one run folder. Every write is atomic."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @staticmethod
+    def create(path: str | Path, manifest: Manifest) -> "RunFolder":
+        """Make a new folder with its manifest.
+
+        Raises:
+            InputError: ``path`` exists already, or cannot be made.
+        """
+        folder = RunFolder(path)
+        try:
+            folder.path.mkdir(parents=True, exist_ok=False)
+        except FileExistsError as error:
+            raise InputError(
+                f"{path} exists already. Choose another --out, or remove it."
+            ) from error
+        except OSError as error:
+            raise InputError(f"Cannot make the run folder {path}: {error.strerror}.") from error
+        folder.write_manifest(manifest)
+        return folder
+
+    @staticmethod
+    def open(path: str | Path) -> "RunFolder":
+        """Open an existing folder.
+
+        Raises:
+            InputError: there is no run folder at ``path``.
+        """
+        folder = RunFolder(path)
+        if not (folder.path / "manifest.json").is_file():
+            raise InputError(
+                f"{path} is not a run folder (it has no manifest.json). "
+                "Make one with: relp-sae run --out FOLDER"
+            )
+        return folder
+
+    def _need(self, name: str, made_by: str) -> Path:
+        path = self.path / name
+        if not path.is_file():
+            raise InputError(f"{self.path} has no {name} yet. Make it with: relp-sae {made_by}")
+        return path
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Save ``manifest.json``."""
+        write_text(self.path / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
+
+    def read_manifest(self) -> Manifest:
+        """Read ``manifest.json``.
+
+        Raises:
+            InputError: it is not a manifest of this version.
+        """
+        path = self.path / "manifest.json"
+        try:
+            return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+        except (ValidationError, ValueError) as error:
+            raise InputError(
+                f"{path} is not a manifest that this version reads: {error}"
+            ) from error
+
+    def write_pairs(self, pairs: Iterable[MeasuredPair]) -> None:
+        """Save ``pairs.parquet``, one row per measured pair in the order of ``Units.pair``."""
+        rows = [
+            {"pair": index, **dataclasses.asdict(measured.pair)}
+            | {
+                "clean_metric": measured.clean_metric,
+                "corrupted_metric": measured.corrupted_metric,
+                "dropped": measured.dropped,
+            }
+            for index, measured in enumerate(pairs)
+        ]
+        _write_parquet(self.path / "pairs.parquet", pd.DataFrame(rows))
+
+    def read_pairs(self) -> list[MeasuredPair]:
+        """Read ``pairs.parquet``."""
+        frame = _read_parquet(self._need("pairs.parquet", "run"))
+        fields = [field.name for field in dataclasses.fields(PromptPair)]
+        return [
+            MeasuredPair(
+                PromptPair(
+                    **{
+                        name: tuple(int(i) for i in row[name])
+                        if name.endswith("_ids")
+                        else row[name]
+                        for name in fields
+                    }
+                ),
+                row["clean_metric"],
+                row["corrupted_metric"],
+                row["dropped"],
+            )
+            for row in frame.to_dict("records")
+        ]
+
+    def write_part(self, name: str, frame: pd.DataFrame) -> None:
+        """Save one finished piece of the scores."""
+        (self.path / "parts").mkdir(exist_ok=True)
+        _write_parquet(self.path / "parts" / f"{name}.parquet", frame)
+
+    def read_part(self, name: str) -> pd.DataFrame | None:
+        """The piece of that name, or None when it is not finished."""
+        path = self.path / "parts" / f"{name}.parquet"
+        return _read_parquet(path) if path.is_file() else None
+
+    def write_scores(self, scores: Iterable[FeatureScores]) -> None:
+        """Save ``scores.parquet`` and drop the finished parts, which it replaces."""
+        frame = pd.concat([scores_frame(one) for one in scores], ignore_index=True)
+        _write_parquet(self.path / "scores.parquet", frame)
+        shutil.rmtree(self.path / "parts", ignore_errors=True)
+
+    def read_scores(self) -> list[FeatureScores]:
+        """Read ``scores.parquet``: one record per (kind, name, base), in the order written."""
+        frame = _read_parquet(self._need("scores.parquet", "run"))
+        groups = frame.groupby(["kind", "name", "base"], sort=False, observed=True)
+        return [
+            FeatureScores(
+                kind=kind,
+                name=name,
+                base=base,
+                units=units_of(part),
+                score=part["score"].to_numpy(np.float64),
+                stderr=part["stderr"].to_numpy(np.float64),
+            )
+            for (kind, name, base), part in groups
+        ]
+
+    def write_agreement(self, agreements: list[Agreement], contrasts: list[Contrast]) -> None:
+        """Save ``agreement.json``; NaN is written as null."""
+        content = {
+            "agreement": [dataclasses.asdict(one) for one in agreements],
+            "contrasts": [dataclasses.asdict(one) for one in contrasts],
+        }
+        text = json.dumps(_null_for_nan(content), indent=1, allow_nan=False)
+        write_text(self.path / "agreement.json", text + "\n")
+
+    def read_agreement(self) -> tuple[list[Agreement], list[Contrast]]:
+        """Read ``agreement.json``."""
+        path = self._need("agreement.json", f"compare {self.path}")
+        content = _nan_for_null(json.loads(path.read_text(encoding="utf-8")))
+        agreements = [
+            Agreement(
+                **row
+                | {
+                    "mean": Interval(**row["mean"]),
+                    "pooled": Interval(**row["pooled"]),
+                    "per_pair": tuple(row["per_pair"]),
+                }
+            )
+            for row in content["agreement"]
+        ]
+        contrasts = [
+            Contrast(**row | {"difference": Interval(**row["difference"])})
+            for row in content["contrasts"]
+        ]
+        return agreements, contrasts
+
+
+def units_frame(units: Units) -> pd.DataFrame:
+    """The unit columns of ``scores.parquet``."""
+    return pd.DataFrame({name: getattr(units, name) for name in UNIT_COLUMNS})
+
+
+def units_of(frame: pd.DataFrame) -> Units:
+    """The units of a frame with the unit columns, in its order."""
+    return Units(
+        pair=frame["pair"].to_numpy(np.int64),
+        site=frame["site"].to_numpy(str),
+        pos=frame["pos"].to_numpy(np.int64),
+        feature=frame["feature"].to_numpy(np.int64),
+        delta=frame["delta"].to_numpy(np.float64),
+    )
+
+
+def scores_frame(scores: FeatureScores) -> pd.DataFrame:
+    """One record as rows of ``scores.parquet``."""
+    frame = units_frame(scores.units)
+    return frame.assign(
+        kind=scores.kind,
+        name=scores.name,
+        base=scores.base,
+        score=scores.score,
+        stderr=scores.stderr,
+    )
+
+
+def _write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    write_atomically(path, lambda temporary: frame.to_parquet(temporary, index=False))
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read as Parquet: {error}. Remove it and run again."
+        ) from error
+
+
+def _null_for_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _null_for_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_null_for_nan(item) for item in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def _nan_for_null(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _nan_for_null(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_nan_for_null(item) for item in value]
+    return float("nan") if value is None else value

@@ -1,0 +1,116 @@
+"""The manifest of a run: what was asked, on what, by which code, and how each stage went."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from relp_sae.records.scores import Base
+
+FORMAT = 1
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunConfig(_Record):
+    """Everything that decides the figures of a run. Two runs of equal config give equal figures."""
+
+    model: str
+    saes: tuple[str, ...]
+    task: str
+    n: int = Field(ge=1)
+    metric: str = "logit_diff"
+    methods: tuple[str, ...]
+    truths: tuple[str, ...]
+    base: Base
+    seed: int
+    device: str
+    dtype: str
+    batch_size: int = Field(ge=1)
+    bootstrap: int = Field(ge=100)
+    skip_bad: bool = False
+
+
+class PrimaryContrast(_Record):
+    """The one comparison declared before the run; everything else is secondary."""
+
+    first: str = "relp"
+    second: str = "gradient"
+    measure: str = "pearson"
+    truth: str = "denoise"
+    base: Base = "corrupted"
+
+
+class Stage(_Record):
+    """One resumable piece of work."""
+
+    status: Literal["running", "done"]
+    seconds: float = 0.0
+
+
+class RoleAudit(_Record):
+    """How many places a rule fired at, and how many the architecture has."""
+
+    rule: str
+    fired: int
+    expected: int
+
+
+class Behaviour(_Record):
+    """Does the model do the task at all? Metrics are means over all measured pairs.
+
+    ``clean_accuracy`` is the share of pairs whose clean metric is positive; the corrupted figures
+    say what the counterfactual does. ``dropped`` maps a reason to the number of pairs left out.
+    """
+
+    measured: int
+    kept: int
+    dropped: dict[str, int]
+    clean_accuracy: float
+    corrupted_accuracy: float
+    clean_metric: float
+    corrupted_metric: float
+
+
+class SaeQuality(_Record):
+    """How good the SAE is *on the pairs used* (both runs, from the first changed token on).
+
+    ``l0`` features per position; ``explained_variance`` 1 - FVU; ``spliced_clean_metric`` the mean
+    clean metric when the reconstruction replaces x without the error term; ``error_share`` the
+    share of sum(|effect|) that error units carry, for each truth.
+    """
+
+    source: str
+    sha256: str
+    l0: float
+    explained_variance: float
+    clean_metric: float
+    spliced_clean_metric: float
+    error_share: dict[str, float] = {}
+
+
+class Provenance(_Record):
+    """Which code, which weights, which machine."""
+
+    relp_sae: str
+    python: str
+    platform: str
+    packages: dict[str, str]
+    model_sha256: str
+    command: str
+    started: str
+
+
+class Manifest(_Record):
+    """``manifest.json`` of a run folder."""
+
+    format: int = FORMAT
+    status: Literal["running", "done"] = "running"
+    config: RunConfig
+    provenance: Provenance
+    primary: PrimaryContrast = PrimaryContrast()
+    stages: dict[str, Stage] = {}
+    behaviour: Behaviour | None = None
+    sae_quality: dict[str, SaeQuality] = {}
+    rule_audit: dict[str, dict[str, RoleAudit]] = {}

@@ -1,0 +1,61 @@
+"""Scores of units. An estimate and a truth are the same type, so that they can be compared."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+ERROR_UNIT = -1
+"""The feature index of the error unit of a (site, position)."""
+
+Kind = Literal["estimate", "truth"]
+Base = Literal["corrupted", "clean", "both"]
+
+
+@dataclass(frozen=True)
+class Units:
+    """The units of a run, in one fixed order: (pair, site, position, feature).
+
+    Only units that differ between the two runs are listed (structural zeros are not).
+    ``feature`` is -1 for the error unit; ``delta`` is f_clean - f_corrupted, and for the error
+    unit the norm of e_clean - e_corrupted (the stream's unit in both cases is
+    ``delta * ||W_dec||``, or ``delta``).
+    """
+
+    pair: Int[np.ndarray, "units"]
+    site: Shaped[np.ndarray, "units"]
+    pos: Int[np.ndarray, "units"]
+    feature: Int[np.ndarray, "units"]
+    delta: Float[np.ndarray, "units"]
+
+    def __len__(self) -> int:
+        return len(self.pair)
+
+    @property
+    def is_feature(self) -> np.ndarray:
+        """True for SAE features, False for error units; shape (units,)."""
+        return self.feature != ERROR_UNIT
+
+
+@dataclass(frozen=True)
+class FeatureScores:
+    """One number per unit: an estimate by a method, or a truth by intervention.
+
+    ``score`` is in the metric's unit; positive means *this unit supports the answer*.
+    ``base`` names the run whose slopes or context were used. ``stderr`` is the standard error of
+    a sampled score and 0 for an exact one.
+    """
+
+    kind: Kind
+    name: str
+    base: Base
+    units: Units
+    score: Float[np.ndarray, "units"]
+    stderr: Float[np.ndarray, "units"]
+
+    @property
+    def label(self) -> str:
+        """Name and base as shown to people: ``relp@corrupted``; ``denoise`` for a truth."""
+        based = self.kind == "estimate" and self.base != "both"
+        return f"{self.name}@{self.base}" if based else self.name
