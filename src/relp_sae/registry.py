@@ -13,13 +13,19 @@ relp_sae.errors.InputError: Unknown fruit 'aple'. Did you mean 'apple'? Known: a
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from relp_sae.errors import InputError
 
 T = TypeVar("T")
 E = TypeVar("E")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """``Did you mean '...'? `` for a name close to a known one, otherwise nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean '{close[0]}'? " if close else ""
 
 
 class Registry(Mapping[str, T]):
@@ -60,8 +66,7 @@ class Registry(Mapping[str, T]):
         entries = self._discover()
         if name in entries:
             return entries[name]
-        close = difflib.get_close_matches(name, entries, n=1)
-        hint = f"Did you mean '{close[0]}'? " if close else ""
+        hint = suggestion(name, entries)
         raise InputError(f"Unknown {self.kind} '{name}'. {hint}Known: {', '.join(entries)}.")
 
     def __contains__(self, name: object) -> bool:

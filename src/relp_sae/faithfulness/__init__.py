@@ -1,0 +1,24 @@
+"""How well does an estimate agree with a truth, and which estimate agrees better?
+
+Pure statistics on FeatureScores. The prompt pair is the unit of inference everywhere: the units of
+one pair share one backward vector, so they are not independent draws.
+"""
+
+from relp_sae.faithfulness.agreement import compare
+from relp_sae.faithfulness.contrast import contrasts
+from relp_sae.faithfulness.declared import Comparison, declared_contrasts
+from relp_sae.faithfulness.measures import Measure, Undefined, measures
+from relp_sae.faithfulness.seed_table import SeedRow, TopFeature, seed_table
+
+__all__ = [
+    "Comparison",
+    "Measure",
+    "SeedRow",
+    "TopFeature",
+    "Undefined",
+    "compare",
+    "contrasts",
+    "declared_contrasts",
+    "measures",
+    "seed_table",
+]

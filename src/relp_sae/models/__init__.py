@@ -1,0 +1,7 @@
+"""Loads a causal language model and says by role where its parts are."""
+
+from relp_sae.models.language_model import LanguageModel
+from relp_sae.models.loading import load_model
+from relp_sae.models.sites import at_sites, read_sites
+
+__all__ = ["LanguageModel", "at_sites", "load_model", "read_sites"]

@@ -8,8 +8,9 @@ scores stand in ``parts/``, one file per finished piece, so that a killed run go
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -105,23 +106,7 @@ class RunFolder:
     def read_pairs(self) -> list[MeasuredPair]:
         """Read ``pairs.parquet``."""
         frame = _read_parquet(self._need("pairs.parquet", "run"))
-        fields = [field.name for field in dataclasses.fields(PromptPair)]
-        return [
-            MeasuredPair(
-                PromptPair(
-                    **{
-                        name: tuple(int(i) for i in row[name])
-                        if name.endswith("_ids")
-                        else row[name]
-                        for name in fields
-                    }
-                ),
-                row["clean_metric"],
-                row["corrupted_metric"],
-                row["dropped"],
-            )
-            for row in frame.to_dict("records")
-        ]
+        return [_measured_pair(row) for row in frame.to_dict("records")]
 
     def write_part(self, name: str, frame: pd.DataFrame) -> None:
         """Save one finished piece of the scores."""
@@ -143,17 +128,7 @@ class RunFolder:
         """Read ``scores.parquet``: one record per (kind, name, base), in the order written."""
         frame = _read_parquet(self._need("scores.parquet", "run"))
         groups = frame.groupby(["kind", "name", "base"], sort=False, observed=True)
-        return [
-            FeatureScores(
-                kind=kind,
-                name=name,
-                base=base,
-                units=units_of(part),
-                score=part["score"].to_numpy(np.float64),
-                stderr=part["stderr"].to_numpy(np.float64),
-            )
-            for (kind, name, base), part in groups
-        ]
+        return [_scores_of(part) for _, part in groups]
 
     def write_agreement(self, agreements: list[Agreement], contrasts: list[Contrast]) -> None:
         """Save ``agreement.json``; NaN is written as null."""
@@ -214,6 +189,30 @@ def scores_frame(scores: FeatureScores) -> pd.DataFrame:
     )
 
 
+def _scores_of(frame: pd.DataFrame) -> FeatureScores:
+    kind, name, base = frame[["kind", "name", "base"]].iloc[0]
+    return FeatureScores(
+        kind=kind,
+        name=name,
+        base=base,
+        units=units_of(frame),
+        score=frame["score"].to_numpy(np.float64),
+        stderr=frame["stderr"].to_numpy(np.float64),
+    )
+
+
+def _measured_pair(row: Mapping[Hashable, Any]) -> MeasuredPair:
+    pair = PromptPair(
+        clean=row["clean"],
+        corrupted=row["corrupted"],
+        clean_ids=tuple(int(i) for i in row["clean_ids"]),
+        corrupted_ids=tuple(int(i) for i in row["corrupted_ids"]),
+        answer=row["answer"],
+        foil=row["foil"],
+    )
+    return MeasuredPair(pair, row["clean_metric"], row["corrupted_metric"], row["dropped"])
+
+
 def _write_parquet(path: Path, frame: pd.DataFrame) -> None:
     write_atomically(path, lambda temporary: frame.to_parquet(temporary, index=False))
 
@@ -235,7 +234,7 @@ def _null_for_nan(value: object) -> object:
     return None if isinstance(value, float) and value != value else value
 
 
-def _nan_for_null(value: object) -> object:
+def _nan_for_null(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _nan_for_null(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,0 +1,38 @@
+"""The application: its commands, and what becomes of errors."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from relp_sae.cli import train_sae
+from relp_sae.errors import InputError, RunError
+
+app = typer.Typer(
+    name="relp-sae",
+    help="How faithful are cheap attribution scores of SAE features to exact intervention?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Callback that makes the application a group of commands."""
+
+
+app.command("train-sae")(train_sae.command)
+
+
+def main() -> None:
+    """Entry point. Bad input ends in one sentence and exit code 2, a failed check in code 1."""
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    try:
+        app()
+    except InputError as error:
+        errors.print(f"[bold red]Error:[/] {error}", markup=True)
+        sys.exit(2)
+    except RunError as error:
+        errors.print(f"[bold red]Check failed:[/] {error}")
+        sys.exit(1)

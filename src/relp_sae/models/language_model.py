@@ -1,0 +1,159 @@
+"""A Hugging Face causal language model with its parts found by role."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from relp_sae.errors import InputError
+from relp_sae.models.family import Family, Gate, Norm, Role
+from relp_sae.records import Site
+from relp_sae.tensors import Logits, Tokens
+
+
+@dataclass(frozen=True)
+class Place:
+    """One part of the model that plays a role.
+
+    ``module`` is the part itself; for a gate it is the projection that takes the product, and
+    ``branches`` are the two modules whose outputs are multiplied.
+    """
+
+    role: Role
+    name: str
+    module: nn.Module
+    branches: tuple[nn.Module, ...] = ()
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A causal language model in evaluation state, its tokenizer, and its family's declaration.
+
+    The begin-of-sequence token of prompts is ``tokenizer.bos_token_id`` (none if that is None).
+    """
+
+    name: str
+    hf: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    family: Family
+
+    @cached_property
+    def blocks(self) -> list[nn.Module]:
+        """The decoder blocks, first to last."""
+        return list(self.module(self.family.blocks).children())
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.blocks)
+
+    @property
+    def d_model(self) -> int:
+        return self.config.hidden_size
+
+    @property
+    def config(self) -> Any:
+        return self.hf.config
+
+    @property
+    def device(self) -> torch.device:
+        return self.hf.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.hf.dtype
+
+    @property
+    def norm(self) -> Norm:
+        return self.family.norm
+
+    @property
+    def activation_name(self) -> str:
+        """The name of the activation function, as the configuration gives it."""
+        return getattr(self.config, self.family.activation_name)
+
+    def module(self, path: str) -> nn.Module:
+        """The part at a dotted path.
+
+        Raises:
+            InputError: the model has no such part, so its family's declaration does not fit it.
+        """
+        try:
+            return self.hf.get_submodule(path)
+        except AttributeError as error:
+            raise InputError(
+                f"{self.name} has no part '{path}', which its family "
+                f"'{self.config.model_type}' declares. Is it a causal language model?"
+            ) from error
+
+    def in_block(self, layer: int, part: str) -> nn.Module:
+        """A part of block ``layer``."""
+        return self.module(f"{self.family.blocks}.{layer}.{part}")
+
+    def places(self, role: Role) -> list[Place]:
+        """Every place of a role, in the order of the forward pass."""
+        family = self.family
+        if role is Role.GATE:
+            return [] if family.gate is None else self._gates(family.gate)
+        parts = {
+            Role.NORM: family.norms,
+            Role.ACTIVATION: (family.activation,),
+            Role.ATTENTION: (family.attention,),
+        }[role]
+        paths = [f"{family.blocks}.{layer}.{p}" for layer in range(self.n_layers) for p in parts]
+        if role is Role.NORM:
+            paths.append(family.final_norm)
+        return [Place(role, path, self.module(path)) for path in paths]
+
+    def _gates(self, gate: Gate) -> list[Place]:
+        return [
+            Place(
+                Role.GATE,
+                f"{self.family.blocks}.{layer}.{gate.into}",
+                self.in_block(layer, gate.into),
+                (self.in_block(layer, gate.left), self.in_block(layer, gate.right)),
+            )
+            for layer in range(self.n_layers)
+        ]
+
+    def require_site(self, site: Site) -> None:
+        """Check that the model has ``site``.
+
+        Raises:
+            InputError: the layer is out of range.
+        """
+        if site.layer >= self.n_layers:
+            raise InputError(
+                f"{self.name} has no site {site}: its layers are 0 to {self.n_layers - 1}."
+            )
+
+    def last_logits(self, ids: Tokens) -> Logits:
+        """Logits at the last position of unpadded token ids; shape (batch, vocab)."""
+        return self.hf(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]
+
+    def unembed(self, last: Float[Tensor, "batch d_model"]) -> Logits:
+        """Final norm and unembedding of the last block's output at the last position."""
+        final_norm, head = self.module(self.family.final_norm), self.module(self.family.unembed)
+        return head(final_norm(last))
+
+    def unembedding(self) -> Float[Tensor, "vocab d_model"]:
+        """The unembedding matrix W_U, one row per token."""
+        weight = self.module(self.family.unembed).weight
+        assert isinstance(weight, Tensor)
+        return weight.detach()
+
+    def token_ids(self, ids: tuple[int, ...]) -> Tokens:
+        """One prompt's ids as a batch of one on the model's device."""
+        return torch.tensor([ids], device=self.device)
+
+    def sha256(self) -> str:
+        """A hash over the names and values of all weights, as loaded."""
+        digest = hashlib.sha256()
+        for name, weight in self.hf.state_dict().items():
+            digest.update(name.encode())
+            digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy())
+        return digest.hexdigest()

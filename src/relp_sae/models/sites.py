@@ -1,0 +1,104 @@
+"""Reading a model at a site, and adding to it there.
+
+Every intervention of this package is an *addition* to the activation at a site: an exact patch adds
+a unit's step, a splice adds (new reconstruction - old), and the gradient at a site is the gradient
+with respect to an added zero. One mechanism serves them all, and it is right at resid_mid too,
+where replacing the input of the second norm would leave the skip connection untouched.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from relp_sae.models.language_model import LanguageModel
+from relp_sae.records import Site
+from relp_sae.records.site import KINDS
+
+Addition = Callable[[Tensor], Tensor | None]
+"""Given the activation at a site (batch, pos, d_model): what to add to it, or None for nothing."""
+
+
+@contextmanager
+def at_sites(model: LanguageModel, additions: Mapping[Site, Addition]) -> Iterator[None]:
+    """Inside the context every forward pass shows each site's activation to its function.
+
+    An activation includes what was added at earlier sites. On exit no hook is left.
+
+    Raises:
+        InputError: the model has no such site.
+    """
+    with ExitStack() as hooks:
+        for site in sorted(additions, key=lambda site: (site.layer, KINDS.index(site.kind))):
+            model.require_site(site)
+            for handle in _attach(model, site, additions[site]):
+                hooks.callback(handle.remove)
+        yield
+
+
+def read_sites(model: LanguageModel, sites: list[Site], ids: Tensor) -> dict[Site, Tensor]:
+    """Activations (batch, pos, d_model) at ``sites`` on token ids (batch, pos)."""
+    seen: dict[Site, Tensor] = {}
+    with at_sites(model, {site: _store(seen, site) for site in sites}):
+        model.last_logits(ids)
+    return seen
+
+
+def _store(seen: dict[Site, Tensor], site: Site) -> Addition:
+    def read(x: Tensor) -> None:
+        seen[site] = x
+
+    return read
+
+
+def _attach(model: LanguageModel, site: Site, addition: Addition) -> list[RemovableHandle]:
+    block = model.blocks[site.layer]
+    attention = model.in_block(site.layer, model.family.attention)
+    match site.kind:
+        case "resid_pre":
+            return [block.register_forward_pre_hook(_on_input(addition), with_kwargs=True)]
+        case "resid_post":
+            return [block.register_forward_hook(_on_output(addition))]
+        case "attn_out":
+            return [attention.register_forward_hook(_on_output(addition))]
+        case "mlp_out":
+            mlp = model.in_block(site.layer, model.family.mlp)
+            return [mlp.register_forward_hook(_on_output(addition))]
+        case _:  # resid_mid = block input + attention output, reached through the latter
+            block_input: list[Tensor] = []
+
+            def remember(_block: nn.Module, args: tuple, kwargs: dict) -> None:
+                block_input[:] = [args[0] if args else kwargs["hidden_states"]]
+
+            return [
+                block.register_forward_pre_hook(remember, with_kwargs=True),
+                attention.register_forward_hook(
+                    _on_output(lambda out: addition(block_input.pop() + out))
+                ),
+            ]
+
+
+def _on_input(addition: Addition) -> Callable[..., Any]:
+    def hook(_module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+        x = args[0] if args else kwargs["hidden_states"]
+        added = addition(x)
+        if added is None:
+            return None
+        if args:
+            return (x + added, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": x + added}
+
+    return hook
+
+
+def _on_output(addition: Addition) -> Callable[..., Any]:
+    def hook(_module: nn.Module, _args: tuple, output: Any) -> Any:
+        x = output[0] if isinstance(output, tuple) else output
+        added = addition(x)
+        if added is None:
+            return None
+        return (x + added, *output[1:]) if isinstance(output, tuple) else x + added
+
+    return hook

@@ -1,0 +1,45 @@
+"""What a report is made of. Text marks code as `code` and weight as **weight**, nothing else."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells ready to be shown; the first ``labels`` columns are words, the others are numbers."""
+
+    kind: ClassVar[str] = "table"
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    labels: int = 1
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure by its file name in ``figures/``, without suffix."""
+
+    kind: ClassVar[str] = "picture"
+    name: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """Lines to copy."""
+
+    kind: ClassVar[str] = "code"
+    text: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands below it; a plain ``str`` is a paragraph.
+
+    ``folded`` sections are reference material: the page shows them closed.
+    """
+
+    title: str
+    blocks: tuple[str | Table | Picture | Code, ...]
+    folded: bool = False

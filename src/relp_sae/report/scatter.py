@@ -1,0 +1,116 @@
+"""Estimate against truth, unit by unit.
+
+The scores are heavy-tailed: a few units carry the correlation and thousands sit near zero. A
+logarithmic axis would hide the first fact and a linear one the second, so that each estimate gets
+two linear panels: all units, and the middle of the same cloud magnified.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from relp_sae.records import FeatureScores, Units
+from relp_sae.report import style
+
+MIDDLE = 95.0
+"""The magnified panel reaches to this percentile of \\|score\\| on either axis."""
+
+COLUMNS = 4
+
+Span = tuple[float, float]
+
+
+def scatter_figure(
+    truth: FeatureScores, estimates: Sequence[FeatureScores], pearson: Mapping[str, str]
+) -> Figure:
+    """Two panels for each estimate; ``pearson`` maps its label to the words of its title."""
+    bands = math.ceil(len(estimates) / COLUMNS)
+    columns = math.ceil(len(estimates) / bands)
+    figure = Figure(figsize=(0.8 + 2.4 * columns, 0.7 + 4.5 * bands), layout="constrained")
+    grid = figure.subplots(2 * bands, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    palette = style.colours(one.name for one in estimates)
+    for i, estimate in enumerate(estimates):
+        band, column = divmod(i, columns)
+        top, bottom = grid[2 * band, column], grid[2 * band + 1, column]
+        _draw_both(top, bottom, truth, estimate, palette[estimate.name])
+        top.set_title(f"{estimate.label}\n{pearson[estimate.label]}")
+        if column == 0:
+            top.set_ylabel("estimate (all units)")
+            bottom.set_ylabel("estimate (the middle)")
+    figure.supxlabel(f"{truth.name} effect of the unit, by intervention", fontsize=9)
+    figure.legend(handles=_legend(), loc="outside upper right", ncols=3, fontsize=8)
+    return figure
+
+
+def _draw_both(
+    top: Axes, bottom: Axes, truth: FeatureScores, estimate: FeatureScores, colour: str
+) -> None:
+    x, y = truth.score, estimate.score
+    wide = _span(x), _span(np.concatenate([x, y]))
+    reach_x, reach_y = _reach(x), max(_reach(x), _reach(y))
+    near = (-reach_x, reach_x), (-reach_y, reach_y)
+    for axes, (x_span, y_span) in ((top, wide), (bottom, near)):
+        axes.set_axis_on()
+        axes.set(xlim=x_span, ylim=y_span)
+        axes.locator_params(nbins=4)
+        style.mark_zero(axes)
+        axes.axline((0, 0), slope=1, color=style.QUIET, linewidth=0.8, dashes=(4, 3), zorder=1)
+        _draw_units(axes, truth.units, x, y, colour)
+    corner, width, height = (-reach_x, -reach_y), 2 * reach_x, 2 * reach_y
+    frame = Rectangle(corner, width, height, fill=False, edgecolor=style.QUIET, linewidth=0.6)
+    top.add_patch(frame)
+
+
+def _draw_units(axes: Axes, units: Units, x: np.ndarray, y: np.ndarray, colour: str) -> None:
+    features, errors = units.is_feature, ~units.is_feature
+    alpha = float(np.clip(30 / math.sqrt(max(len(x), 1)), 0.15, 0.7))
+    axes.scatter(
+        x[features],
+        y[features],
+        s=9,
+        c=colour,
+        alpha=alpha,
+        linewidths=0,
+        rasterized=True,
+        zorder=2,
+    )
+    axes.scatter(
+        x[errors],
+        y[errors],
+        s=16,
+        marker="D",
+        facecolors="none",
+        edgecolors=style.INK,
+        linewidths=0.7,
+        alpha=0.8,
+        rasterized=True,
+        zorder=3,
+    )
+
+
+def _legend() -> list[Line2D]:
+    dot = Line2D([], [], linestyle="none", color=style.INK, marker="o", markersize=4)
+    diamond = Line2D([], [], linestyle="none", color=style.INK, marker="D", markersize=4)
+    diamond.set_fillstyle("none")
+    line = Line2D([], [], color=style.QUIET, linewidth=0.8, dashes=(4, 3))
+    words = ("feature", "error unit", "estimate = truth")
+    for handle, label in zip((dot, diamond, line), words, strict=True):
+        handle.set_label(label)
+    return [dot, diamond, line]
+
+
+def _span(values: np.ndarray) -> Span:
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    margin = 0.05 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def _reach(values: np.ndarray) -> float:
+    return float(np.percentile(np.abs(values), MIDDLE)) or float(np.abs(values).max()) or 1.0

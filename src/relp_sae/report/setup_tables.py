@@ -1,0 +1,99 @@
+"""The run itself as tables: behaviour, SAEs, units, rules, time."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from relp_sae.records import Units
+from relp_sae.records.manifest import Behaviour, Provenance, RoleAudit, SaeQuality, Stage
+from relp_sae.report.blocks import Table
+from relp_sae.report.wording import number, percent, table
+
+
+def behaviour_table(behaviour: Behaviour) -> Table:
+    """Accuracy and mean metric of both runs, over all measured pairs."""
+    rows = [
+        ("clean", percent(behaviour.clean_accuracy), number(behaviour.clean_metric, 2)),
+        ("corrupted", percent(behaviour.corrupted_accuracy), number(behaviour.corrupted_metric, 2)),
+    ]
+    return table(
+        f"Behaviour on the {behaviour.measured} measured pairs",
+        ("prompt", "answer beats foil", "mean metric"),
+        rows,
+    )
+
+
+def dropped_table(behaviour: Behaviour) -> Table:
+    """How many pairs are left out, and why."""
+    rows = [("kept", behaviour.kept), *behaviour.dropped.items()]
+    return table("Pairs kept, and pairs left out by reason", ("reason", "pairs"), rows)
+
+
+def sae_table(quality: Mapping[str, SaeQuality]) -> Table:
+    """One row per site: how well the SAE describes the activations of these very pairs."""
+    truths = list(dict.fromkeys(truth for one in quality.values() for truth in one.error_share))
+    rows = [
+        (
+            site,
+            one.source,
+            one.sha256[:12],
+            number(one.l0, 1),
+            number(one.explained_variance),
+            number(one.clean_metric, 2),
+            number(one.spliced_clean_metric, 2),
+            *(percent(one.error_share[t]) if t in one.error_share else "-" for t in truths),
+        )
+        for site, one in quality.items()
+    ]
+    header = (
+        "site",
+        "SAE",
+        "sha256",
+        "L0",
+        "variance explained",
+        "clean metric",
+        "without error term",
+        *(f"error share, {truth}" for truth in truths),
+    )
+    return table("SAE quality on the pairs used", header, rows, labels=3)
+
+
+def units_table(units: Units) -> Table:
+    """How many units differ between the two runs of a pair, per site."""
+    rows = []
+    for site in sorted(set(units.site)):
+        here = units.site == site
+        for words, chosen in (("features", units.is_feature), ("error units", ~units.is_feature)):
+            _, counts = np.unique(units.pair[here & chosen], return_counts=True)
+            if len(counts):
+                middle = number(float(np.median(counts)), 1)
+                rows.append((site, words, middle, counts.min(), counts.max(), counts.sum()))
+    header = ("site", "units", "median per pair", "fewest", "most", "all pairs")
+    return table("Units that differ between the two runs", header, rows, labels=2)
+
+
+def audit_table(audit: Mapping[str, Mapping[str, RoleAudit]]) -> Table:
+    """Where each rule fired; a place without its rule would make the estimate another method."""
+    rows = [
+        (estimate, role, one.rule, f"{one.fired} of {one.expected}")
+        for estimate, roles in audit.items()
+        for role, one in roles.items()
+    ]
+    header = ("estimate", "role", "rule", "fired at")
+    return table("Places where each rule fired", header, rows, labels=3)
+
+
+def timing_table(stages: Mapping[str, Stage]) -> Table:
+    """Seconds per stage."""
+    rows = [(name, one.status, number(one.seconds, 1)) for name, one in stages.items()]
+    return table("Time per stage", ("stage", "status", "seconds"), rows, labels=2)
+
+
+def versions_table(made_by: Provenance) -> Table:
+    """What the run was made with."""
+    rows = [
+        ("relp-sae", made_by.relp_sae),
+        ("Python", made_by.python),
+        *sorted(made_by.packages.items()),
+    ]
+    return table("Versions", ("package", "version"), rows, labels=2)

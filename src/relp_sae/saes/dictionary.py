@@ -1,0 +1,63 @@
+"""What the rest of the package needs of a sparse autoencoder."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from relp_sae.records import Site
+from relp_sae.tensors import Decoder, FeatureActs, Resid
+
+
+@dataclass(frozen=True)
+class Code:
+    """An activation written in features: reconstruction = features @ W_dec + offset.
+
+    ``features`` are scaled so that ``W_dec`` carries the unit of the stream; ``offset`` is what
+    the decoder adds whatever the features are (its bias, and a mean that it restores).
+    """
+
+    features: FeatureActs
+    offset: Float[Tensor, "*batch pos d_model"]
+
+
+class Dictionary(Protocol):
+    """A sparse autoencoder at one site. Stateless: encode and decode any number of times."""
+
+    @property
+    def site(self) -> Site:
+        """Where it reads and writes."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Where it was loaded from."""
+        ...
+
+    @property
+    def model_name(self) -> str:
+        """The model it was trained on, as its metadata says; empty if they do not."""
+        ...
+
+    @property
+    def W_dec(self) -> Decoder:  # noqa: N802
+        """Decoder rows, in the unit of the stream."""
+        ...
+
+    @property
+    def d_sae(self) -> int:
+        """How many features."""
+        ...
+
+    def encode(self, x: Resid) -> Code:
+        """Features of activations x; the remainder x - decode(encode(x)) is the error term."""
+        ...
+
+    def decode(self, code: Code) -> Resid:
+        """The reconstruction of a code."""
+        ...
+
+    def sha256(self) -> str:
+        """A hash over the weights."""
+        ...

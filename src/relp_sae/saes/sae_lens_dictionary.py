@@ -1,0 +1,105 @@
+"""Any SAELens SAE as a Dictionary."""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from sae_lens import SAE
+
+from relp_sae.errors import InputError
+from relp_sae.records import Site
+from relp_sae.saes.dictionary import Code
+from relp_sae.tensors import Decoder, FeatureActs, Resid
+
+
+@dataclass(frozen=True)
+class SaeLensDictionary:
+    """Wraps SAELens' encode and decode, whose normalisation state lives on the object between them.
+
+    SAELens may normalise x by its own norm or deviation s(x) and undo it after decoding, so that
+    what a feature adds to the stream depends on x. Here the features carry the factor instead
+    (f * s), and ``W_dec`` is the same everywhere; what remains of the reconstruction is the offset.
+    """
+
+    sae: SAE
+    site: Site
+    source: str
+
+    @property
+    def model_name(self) -> str:
+        return self.sae.cfg.metadata.model_name or ""
+
+    @property
+    def W_dec(self) -> Decoder:  # noqa: N802
+        return self.sae.W_dec
+
+    @property
+    def d_sae(self) -> int:
+        return self.sae.cfg.d_sae
+
+    @torch.no_grad()
+    def encode(self, x: Resid) -> Code:
+        raw = self.sae.encode(x)
+        scale = self._scale()
+        features = raw if scale is None else raw * scale
+        reconstruction = self.sae.decode(raw)  # also clears the state that encode left
+        return Code(features, reconstruction - features @ self.W_dec)
+
+    def decode(self, code: Code) -> Resid:
+        return code.features @ self.W_dec + code.offset
+
+    def sha256(self) -> str:
+        digest = hashlib.sha256()
+        for name, weight in sorted(self.sae.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def _scale(self) -> FeatureActs | None:
+        """s(x) of the last encode, by SAELens' normalisation; shape (*batch, pos, 1)."""
+        match self.sae.cfg.normalize_activations:
+            case "constant_norm_rescale":
+                return 1 / self.sae.x_norm_coeff
+            case "layer_norm":
+                return self.sae.ln_std
+            case _:
+                return None
+
+
+def as_dictionary(sae: SAE, site: Site, source: str) -> SaeLensDictionary:
+    """Adapt a loaded SAE, folding decoder norms where its architecture needs them folded.
+
+    Raises:
+        InputError: an architecture that is not an SAE with a linear decoder.
+    """
+    if getattr(sae.cfg, "rescale_acts_by_decoder_norm", False):
+        sae.fold_W_dec_norm()
+        sae.cfg.rescale_acts_by_decoder_norm = False
+    if sae.cfg.normalize_activations == "expected_average_only_in":
+        raise InputError(
+            f"{source}: its activations were scaled in training by a factor that the file does not "
+            "hold. Fold the factor into the weights (SAELens does so at the end of training)."
+        )
+    sae.requires_grad_(False)
+    dictionary = SaeLensDictionary(sae, site, source)
+    _require_linear_decoder(dictionary)
+    return dictionary
+
+
+def _require_linear_decoder(dictionary: SaeLensDictionary) -> None:
+    """One active feature must add its row of W_dec, at any x; transcoders and others do not."""
+    sae = dictionary.sae
+    d_in, d_out = sae.cfg.d_in, sae.W_dec.shape[-1]
+    if d_in != d_out:
+        raise InputError(
+            f"{dictionary.source} maps {d_in} to {d_out} dimensions: a transcoder, not an SAE."
+        )
+    x = torch.randn(1, 3, d_in, dtype=sae.dtype, device=sae.device)
+    code = dictionary.encode(x)
+    spread = (code.offset - code.offset.mean(-1, keepdim=True)).std(-2).max()
+    normalised = sae.cfg.normalize_activations in ("constant_norm_rescale", "layer_norm")
+    if not normalised and spread > 1e-3 * x.std():
+        raise InputError(
+            f"{dictionary.source}: architecture '{sae.cfg.architecture()}' has no linear decoder; "
+            "one feature's effect is not a row of W_dec."
+        )

@@ -1,0 +1,40 @@
+"""From text to token ids, one way for every task."""
+
+from transformers import PreTrainedTokenizerBase
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    """The ids of a prompt, behind the begin-of-sequence token where the tokenizer has one."""
+    start = () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,)
+    return (*start, *_ids(tokenizer, text))
+
+
+def continuation(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    """The ids that ``text`` adds when it goes on from a prompt.
+
+    Read off behind an anchor that does not merge with it, since tokenizers of the SentencePiece
+    kind (Llama 2, Mistral) put a space of their own in front of whatever stands first.
+    """
+    anchor = "0" if text[:1].isspace() else "\n"
+    return _ids(tokenizer, anchor + text)[len(_ids(tokenizer, anchor)) :]
+
+
+def single_token(tokenizer: PreTrainedTokenizerBase, text: str) -> int | None:
+    """The id of ``text`` as the next token of a prompt; None if it is several, or unknown."""
+    ids = continuation(tokenizer, text)
+    return ids[0] if len(ids) == 1 and not is_unknown(tokenizer, text, ids[0]) else None
+
+
+def is_unknown(tokenizer: PreTrainedTokenizerBase, text: str, token: int) -> bool:
+    """Whether ``token`` only says that the vocabulary lacks ``text``."""
+    return token == tokenizer.unk_token_id and text.strip() != tokenizer.unk_token
+
+
+def pieces(tokenizer: PreTrainedTokenizerBase, ids: tuple[int, ...]) -> str:
+    """The tokens one by one, quoted, for messages."""
+    return " ".join(repr(tokenizer.decode([token])) for token in ids)
+
+
+def name_of(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What to call the tokenizer in messages."""
+    return tokenizer.name_or_path or type(tokenizer).__name__

@@ -1,0 +1,109 @@
+"""Train an SAE with SAELens' trainer on this package's activation stream."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import torch
+from sae_lens import TrainingSAE
+from sae_lens.config import SAETrainerConfig
+from sae_lens.training.sae_trainer import SAETrainer
+from torch import Tensor
+
+from relp_sae.errors import InputError
+from relp_sae.models import LanguageModel
+from relp_sae.models.loading import parse_dtype
+from relp_sae.records import Site
+from relp_sae.saes import load_saes
+from relp_sae.training.architectures import architectures
+from relp_sae.training.card import model_card
+from relp_sae.training.config import TrainingConfig
+from relp_sae.training.quality import Quality, measure_quality
+from relp_sae.training.stream import activation_stream
+from relp_sae.training.text import pack, read_documents
+
+NORM_BATCHES = 32  # batches from which SAELens estimates the scale of the activations
+
+
+def train_sae(model: LanguageModel, config: TrainingConfig, out: Path) -> Quality:
+    """Train, save to ``out`` (a SAELens folder with a model card), and measure on held-out text.
+
+    Raises:
+        InputError: ``out`` exists, an unknown architecture or site, or too little text.
+    """
+    if out.exists():
+        raise InputError(f"{out} exists already. Choose another --out, or remove it.")
+    site = Site.parse(config.site)
+    model.require_site(site)
+    torch.manual_seed(config.seed)
+    d_sae = config.width * model.d_model
+    sae = architectures[config.arch](model.d_model, d_sae, config.k)
+    sae.cfg.metadata.model_name = config.model
+    sae.cfg.metadata.hook_name = site.hook_name
+    trainer = SAETrainer(
+        _trainer_config(config, str(model.device)), sae, _stream(model, site, config)
+    )
+    trainer.fit()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".training-") as scratch:
+        folder = Path(scratch) / "sae"
+        _save(sae, folder)
+        quality = _quality(model, folder, config)
+        (folder / "README.md").write_text(model_card(config, d_sae, quality), encoding="utf-8")
+        quality_json = json.dumps(quality.as_dict(), indent=1)
+        (folder / "quality.json").write_text(quality_json + "\n", encoding="utf-8")
+        shutil.move(folder, out)
+    return quality
+
+
+def _stream(model: LanguageModel, site: Site, config: TrainingConfig) -> Iterator[Tensor]:
+    """The activation stream, with a clear end when the text is used up too early."""
+    contexts = pack(read_documents(config.data), model.tokenizer, config.context)
+    autocast = parse_dtype(config.autocast)
+    stream = activation_stream(model, site, contexts, batch=config.batch, autocast=autocast)
+    seen = 0
+    for batch in stream:
+        seen += len(batch)
+        yield batch
+    raise InputError(
+        f"{config.data} holds text for {seen:,} training tokens (with {NORM_BATCHES} batches to "
+        f"estimate the scale), fewer than --tokens {config.tokens:,} asks for. Add text."
+    )
+
+
+def _trainer_config(config: TrainingConfig, device: str) -> SAETrainerConfig:
+    steps = config.tokens // config.batch
+    if steps < 1:
+        raise InputError(f"--tokens {config.tokens} is less than one batch of {config.batch}.")
+    return SAETrainerConfig(
+        total_training_samples=steps * config.batch,
+        train_batch_size_samples=config.batch,
+        lr=config.lr,
+        lr_end=config.lr,
+        lr_warm_up_steps=min(200, steps // 10),
+        lr_decay_steps=steps // 5,
+        dead_feature_window=min(400, steps),
+        device=device,
+        n_batches_for_norm_estimate=NORM_BATCHES,
+    )
+
+
+def _save(sae: TrainingSAE, folder: Path) -> None:
+    sae.to(dtype=torch.float16)
+    sae.cfg.device = "cpu"
+    sae.save_inference_model(folder)
+
+
+def _quality(model: LanguageModel, folder: Path, config: TrainingConfig) -> Quality:
+    dtype = str(model.dtype).removeprefix("torch.")
+    (dictionary,) = load_saes(str(folder), device=str(model.device), dtype=dtype).values()
+    contexts = pack(read_documents(config.held_out), model.tokenizer, config.context)
+    wanted = list(islice(contexts, max(1, config.held_out_tokens // config.context)))
+    if not wanted:
+        raise InputError(
+            f"{config.held_out} is shorter than one context of {config.context} tokens."
+        )
+    return measure_quality(model, dictionary, wanted)
