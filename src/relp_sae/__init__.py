@@ -1,1 +1,52 @@
-"""RelP-SAE: how faithful are cheap attribution scores of SAE features to exact intervention?"""
+"""RelP-SAE: how faithful are cheap attribution scores of SAE features to exact intervention?
+
+What needs torch loads on first use, so that ``relp-sae --help`` answers at once. The lists of
+tasks and metrics have the names of their rooms, so they are bound here, after those are imported.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from relp_sae.metrics import metrics
+from relp_sae.tasks import tasks
+
+if TYPE_CHECKING:
+    from relp_sae.attribution import attribute, methods
+    from relp_sae.faithfulness import compare
+    from relp_sae.models import load_model
+    from relp_sae.patching import patch, truths
+    from relp_sae.records import RunFolder
+    from relp_sae.run import PairedRun
+    from relp_sae.saes import load_saes
+
+_ROOMS = {
+    "PairedRun": "run",
+    "RunFolder": "records",
+    "attribute": "attribution",
+    "compare": "faithfulness",
+    "load_model": "models",
+    "load_saes": "saes",
+    "methods": "attribution",
+    "patch": "patching",
+    "truths": "patching",
+}
+
+__all__ = [
+    "PairedRun",
+    "RunFolder",
+    "attribute",
+    "compare",
+    "load_model",
+    "load_saes",
+    "methods",
+    "metrics",
+    "patch",
+    "tasks",
+    "truths",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'relp_sae' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"relp_sae.{_ROOMS[name]}"), name)

@@ -68,7 +68,7 @@ def _keys(units: Units, rows: np.ndarray) -> tuple[np.ndarray, ...]:
     return units.pair[rows], units.site[rows], units.pos[rows], units.feature[rows]
 
 
-def _named(units: Units, row: np.integer) -> str:
+def _named(units: Units, row: int) -> str:
     return (
         f"pair {units.pair[row]}, {units.site[row]}, position {units.pos[row]}, "
         f"feature {units.feature[row]}"
@@ -76,8 +76,8 @@ def _named(units: Units, row: np.integer) -> str:
 
 
 def _need_finite(scores: FeatureScores, rows: np.ndarray) -> None:
-    bad = rows[~np.isfinite(scores.score[rows])]
-    if len(bad):
+    bad = rows[~np.isfinite(scores.score[rows])].tolist()
+    if bad:
         raise InputError(
             f"The {scores.kind} '{scores.label}' has {len(bad)} of {len(rows)} scores that are NaN "
             f"or infinite (the first: {_named(scores.units, bad[0])}). Every score must be a "
@@ -88,7 +88,7 @@ def _need_finite(scores: FeatureScores, rows: np.ndarray) -> None:
 def _need_distinct(scores: FeatureScores, rows: np.ndarray) -> None:
     repeated = np.logical_and.reduce([key[1:] == key[:-1] for key in _keys(scores.units, rows)])
     if np.any(repeated):
-        first = rows[np.flatnonzero(repeated)[0]]
+        first = int(rows[:-1][repeated][0])
         raise InputError(
             f"The {scores.kind} '{scores.label}' lists {np.count_nonzero(repeated)} units more "
             f"than once (the first: {_named(scores.units, first)}). List every unit once."

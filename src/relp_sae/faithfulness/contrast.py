@@ -18,7 +18,7 @@ from relp_sae.faithfulness.declared import (
     find_estimate,
     find_truth,
 )
-from relp_sae.faithfulness.measures import measures
+from relp_sae.faithfulness.measures import Measure, measures
 from relp_sae.faithfulness.resampling import PairValues, draw_pairs, joined, mean_interval
 from relp_sae.faithfulness.sign_flip import holm, sign_flip_p
 from relp_sae.records import Contrast, FeatureScores, Interval, PrimaryContrast
@@ -64,7 +64,7 @@ def contrast(
     seed: int,
 ) -> Contrast:
     """One comparison by itself: ``p_holm`` equals ``p``, and it is not marked as primary."""
-    first, second, note = _paired_values(comparison, scores, measure)
+    first, second, note = _paired_values(comparison, scores, measures[measure])
     p = _p_value(first, second, seed)
     return Contrast(
         first=comparison.first,
@@ -80,7 +80,7 @@ def contrast(
 
 
 def _paired_values(
-    comparison: Comparison, scores: Sequence[FeatureScores], measure: str
+    comparison: Comparison, scores: Sequence[FeatureScores], measure: Measure
 ) -> tuple[PairValues, PairValues, str]:
     """Per-pair agreement of both methods, and what is missing; no pairs if a record is."""
     first = find_estimate(scores, comparison.first, comparison.base)
@@ -94,8 +94,8 @@ def _paired_values(
         }
         lacking = [name for name, record in named.items() if record is None]
         return np.empty(0), np.empty(0), f"not among the scores: {', '.join(lacking)}"
-    values, note = pair_values(measures[measure], align(first, truth))
-    others, other_note = pair_values(measures[measure], align(second, truth))
+    values, note = pair_values(measure, align(first, truth))
+    others, other_note = pair_values(measure, align(second, truth))
     notes = [
         f"{name}: {why}" for name, why in ((first.label, note), (second.label, other_note)) if why
     ]

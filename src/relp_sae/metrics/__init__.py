@@ -1,17 +1,16 @@
 """Behaviour metrics: pure functions of the last position's logits, one number per example.
 
 A metric is differentiable and does not mix examples: the score of one pair never depends on which
-pairs share its batch.
+pairs share its batch. This module imports nothing heavy, so that the list loads at once.
 """
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from relp_sae.registry import Registry
-from relp_sae.tensors import Logits, PerExample, TokenIds
 
-Metric = Callable[[Logits, TokenIds, TokenIds], PerExample]
-"""(logits at the last position, answer, foil) -> one number per example; larger: more answer."""
+if TYPE_CHECKING:
+    from relp_sae.metrics.metric import Metric
 
-metrics: Registry[Metric] = Registry("metric", "relp_sae.metrics")
+metrics: "Registry[Metric]" = Registry("metric", "relp_sae.metrics")
 
-__all__ = ["Metric", "metrics"]
+__all__ = ["metrics"]

@@ -16,6 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from relp_sae.models.language_model import LanguageModel
 from relp_sae.records import Site
 from relp_sae.records.site import KINDS
+from relp_sae.tensors import Logits, Resid, Tokens
 
 Addition = Callable[[Tensor], Tensor | None]
 """Given the activation at a site (batch, pos, d_model): what to add to it, or None for nothing."""
@@ -38,12 +39,14 @@ def at_sites(model: LanguageModel, additions: Mapping[Site, Addition]) -> Iterat
         yield
 
 
-def read_sites(model: LanguageModel, sites: list[Site], ids: Tensor) -> dict[Site, Tensor]:
-    """Activations (batch, pos, d_model) at ``sites`` on token ids (batch, pos)."""
+def read_sites(
+    model: LanguageModel, sites: list[Site], ids: Tokens
+) -> tuple[dict[Site, Resid], Logits]:
+    """Activations (batch, pos, d_model) at ``sites`` and the last logits, on unpadded ids."""
     seen: dict[Site, Tensor] = {}
     with at_sites(model, {site: _store(seen, site) for site in sites}):
-        model.last_logits(ids)
-    return seen
+        logits = model.last_logits(ids)
+    return seen, logits
 
 
 def _store(seen: dict[Site, Tensor], site: Site) -> Addition:

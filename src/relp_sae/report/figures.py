@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from relp_sae.errors import InputError
 from relp_sae.records import Agreement, FeatureScores
 from relp_sae.report import style
 from relp_sae.report.bars import agreement_figure
@@ -17,8 +18,15 @@ MEASURE = "pearson"
 def save_figures(
     folder: Path, scores: Sequence[FeatureScores], agreements: Sequence[Agreement]
 ) -> list[Picture]:
-    """Draw and save every figure as PNG and SVG; the pictures in the order of the report."""
-    folder.mkdir(exist_ok=True)
+    """Draw and save every figure as PNG and SVG; the pictures in the order of the report.
+
+    Raises:
+        InputError: ``folder`` cannot be made or written.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot make the folder {folder}: {error.strerror}.") from error
     with style.styled():
         bars = _save_bars(folder, agreements)
         scatters = [

@@ -14,15 +14,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from relp_sae.records import FeatureScores, Units
+from relp_sae.records import FeatureScores
 from relp_sae.report import style
 
 MIDDLE = 95.0
-"""The magnified panel reaches to this percentile of \\|score\\| on either axis."""
+"""The magnified panel reaches to this percentile of |score| on either axis."""
 
 COLUMNS = 4
 
 Span = tuple[float, float]
+Points = tuple[np.ndarray, np.ndarray]
 
 
 def scatter_figure(
@@ -31,7 +32,8 @@ def scatter_figure(
     """Two panels for each estimate; ``pearson`` maps its label to the words of its title."""
     bands = math.ceil(len(estimates) / COLUMNS)
     columns = math.ceil(len(estimates) / bands)
-    figure = Figure(figsize=(0.8 + 2.4 * columns, 0.7 + 4.5 * bands), layout="constrained")
+    size = (max(4.2, 0.8 + 2.4 * columns), 0.7 + 4.5 * bands)
+    figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(2 * bands, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -56,40 +58,42 @@ def _draw_both(
     wide = _span(x), _span(np.concatenate([x, y]))
     reach_x, reach_y = _reach(x), max(_reach(x), _reach(y))
     near = (-reach_x, reach_x), (-reach_y, reach_y)
-    for axes, (x_span, y_span) in ((top, wide), (bottom, near)):
+    for axes, (x_span, y_span), crowd in ((top, wide, 1), (bottom, near, len(x))):
         axes.set_axis_on()
         axes.set(xlim=x_span, ylim=y_span)
         axes.locator_params(nbins=4)
         style.mark_zero(axes)
-        axes.axline((0, 0), slope=1, color=style.QUIET, linewidth=0.8, dashes=(4, 3), zorder=1)
-        _draw_units(axes, truth.units, x, y, colour)
+        axes.axline((0, 0), slope=1, color=style.QUIET, linewidth=0.9, dashes=(4, 3), zorder=4)
+        _draw_units(axes, (x, y), truth.units.is_feature, colour, crowd)
     corner, width, height = (-reach_x, -reach_y), 2 * reach_x, 2 * reach_y
     frame = Rectangle(corner, width, height, fill=False, edgecolor=style.QUIET, linewidth=0.6)
     top.add_patch(frame)
 
 
-def _draw_units(axes: Axes, units: Units, x: np.ndarray, y: np.ndarray, colour: str) -> None:
-    features, errors = units.is_feature, ~units.is_feature
-    alpha = float(np.clip(30 / math.sqrt(max(len(x), 1)), 0.15, 0.7))
+def _draw_units(axes: Axes, xy: Points, is_feature: np.ndarray, colour: str, crowd: int) -> None:
+    """``crowd`` is how many units share the middle: in a crowd each is drawn smaller and paler."""
+    room = float(np.clip(20 / math.sqrt(crowd), 0.15, 1.0))
+    size = max(room, 0.4)
+    x, y = xy
     axes.scatter(
-        x[features],
-        y[features],
-        s=9,
+        x[is_feature],
+        y[is_feature],
+        s=9 * size,
         c=colour,
-        alpha=alpha,
+        alpha=0.7 * room,
         linewidths=0,
         rasterized=True,
         zorder=2,
     )
     axes.scatter(
-        x[errors],
-        y[errors],
-        s=16,
+        x[~is_feature],
+        y[~is_feature],
+        s=16 * size,
         marker="D",
         facecolors="none",
         edgecolors=style.INK,
-        linewidths=0.7,
-        alpha=0.8,
+        linewidths=0.7 * size,
+        alpha=0.4 + 0.4 * room,
         rasterized=True,
         zorder=3,
     )

@@ -179,7 +179,8 @@ def repeat(manifest: Manifest) -> Section:
         (
             Code(made_by.command),
             f"Started {made_by.started} on {made_by.platform}, device `{manifest.config.device}`, "
-            f"`{manifest.config.dtype}`. Model weights sha256 `{made_by.model_sha256}`.",
+            f"`{manifest.config.dtype}`.",
+            setup_tables.weights_table(manifest),
             setup_tables.versions_table(made_by),
         ),
     )

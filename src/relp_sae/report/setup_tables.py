@@ -5,7 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from relp_sae.records import Units
-from relp_sae.records.manifest import Behaviour, Provenance, RoleAudit, SaeQuality, Stage
+from relp_sae.records.manifest import (
+    Behaviour,
+    Manifest,
+    Provenance,
+    RoleAudit,
+    SaeQuality,
+    Stage,
+)
 from relp_sae.report.blocks import Table
 from relp_sae.report.wording import number, percent, table
 
@@ -35,8 +42,6 @@ def sae_table(quality: Mapping[str, SaeQuality]) -> Table:
     rows = [
         (
             site,
-            one.source,
-            one.sha256[:12],
             number(one.l0, 1),
             number(one.explained_variance),
             number(one.clean_metric, 2),
@@ -47,15 +52,22 @@ def sae_table(quality: Mapping[str, SaeQuality]) -> Table:
     ]
     header = (
         "site",
-        "SAE",
-        "sha256",
         "L0",
         "variance explained",
         "clean metric",
         "without error term",
         *(f"error share, {truth}" for truth in truths),
     )
-    return table("SAE quality on the pairs used", header, rows, labels=3)
+    return table("SAE quality on the pairs used", header, rows)
+
+
+def weights_table(manifest: Manifest) -> Table:
+    """The very files that were used."""
+    rows = [
+        ("model", manifest.config.model, manifest.provenance.model_sha256),
+        *((site, one.source, one.sha256) for site, one in manifest.sae_quality.items()),
+    ]
+    return table("Weights", ("part", "source", "sha256"), rows, labels=3)
 
 
 def units_table(units: Units) -> Table:

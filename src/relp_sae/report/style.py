@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,16 @@ def styled() -> AbstractContextManager[None]:
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each name: grey for a baseline, its own, or the next spare one."""
-    names = sorted(set(names))
-    grey = {name: QUIET for name in names if is_baseline(name)}
-    strangers = [name for name in names if name not in COLOURS and name not in grey]
-    spare = {name: SPARE[i % len(SPARE)] for i, name in enumerate(strangers)}
-    return COLOURS | grey | spare
+    """A colour for each name: grey for a baseline, its method's own, or the next spare one.
+
+    A variant such as ``integrated-gradients:20`` has the colour of its method.
+    """
+    spare = cycle(SPARE)
+    chosen: dict[str, str] = {}
+    for name in sorted(set(names)):
+        own = QUIET if is_baseline(name) else COLOURS.get(name.partition(":")[0])
+        chosen[name] = own or next(spare)
+    return chosen
 
 
 def mark_zero(axes: Axes) -> None:

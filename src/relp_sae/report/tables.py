@@ -79,17 +79,16 @@ def contrast_table(contrasts: Iterable[Contrast]) -> Table:
     rows = [
         (
             f"{one.first} - {one.second}" + (" (primary)" if one.primary else ""),
+            f"{measure_words(one.measure)} with {one.truth}",
             one.base,
-            one.truth,
-            measure_words(one.measure),
             one.difference,
             p_value(one.p),
             p_value(one.p_holm),
         )
         for one in sorted(contrasts, key=lambda one: not one.primary)
     ]
-    header = ("contrast", "slopes from", "truth", "measure", "difference", "p", "p (Holm)")
-    return table("Differences of mean agreement [95 % interval]", header, rows, labels=4)
+    header = ("contrast", "agreement", "slopes from", "difference", "p", "p (Holm)")
+    return table("Differences of mean agreement [95 % interval]", header, rows, labels=3)
 
 
 def _rank(one: Agreement) -> tuple[bool, bool, float]:

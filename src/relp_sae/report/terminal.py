@@ -17,7 +17,7 @@ def terminal_tables(folder: RunFolder) -> list[rich.table.Table]:
 
 
 def as_rich(table: Table) -> rich.table.Table:
-    """The same table for a terminal; its notes stand below it."""
+    """The same table for a terminal, its notes below it; single words are never cut to fit."""
     notes = Text("\n".join(table.notes)) if table.notes else None
     made = rich.table.Table(
         title=Text(table.caption, style="bold"),
@@ -26,8 +26,12 @@ def as_rich(table: Table) -> rich.table.Table:
         caption_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    for i, word in enumerate(table.header):
-        made.add_column(Text(word), justify="left" if i < table.labels else "right", no_wrap=i == 0)
+    for i, (heading, *cells) in enumerate(zip(table.header, *table.rows, strict=True)):
+        made.add_column(
+            Text(heading),
+            justify="left" if i < table.labels else "right",
+            no_wrap=not any(" " in cell for cell in cells),
+        )
     for row in table.rows:
         made.add_row(*map(Text, row))
     return made

@@ -79,8 +79,6 @@ def others_sentence(contrasts: Sequence[Contrast]) -> list[str]:
     if not others:
         return []
     decided = [one for one in others if one.p_holm < ALPHA]
-    decided = [one for one in others if one.p_holm < ALPHA]
-    count = f"Of the {len(others)} secondary contrasts"
     if not decided:
         return [
             f"None of the other contrasts ({len(others)}) is significant after Holm's correction."

@@ -5,8 +5,9 @@ from transformers import PreTrainedTokenizerBase
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
     """The ids of a prompt, behind the begin-of-sequence token where the tokenizer has one."""
-    start = () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,)
-    return (*start, *_ids(tokenizer, text))
+    bos: int | None = tokenizer.bos_token_id  # pyright: ignore[reportAssignmentType]
+    ids = _ids(tokenizer, text)
+    return ids if bos is None else (bos, *ids)
 
 
 def continuation(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
@@ -22,12 +23,7 @@ def continuation(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ..
 def single_token(tokenizer: PreTrainedTokenizerBase, text: str) -> int | None:
     """The id of ``text`` as the next token of a prompt; None if it is several, or unknown."""
     ids = continuation(tokenizer, text)
-    return ids[0] if len(ids) == 1 and not is_unknown(tokenizer, text, ids[0]) else None
-
-
-def is_unknown(tokenizer: PreTrainedTokenizerBase, text: str, token: int) -> bool:
-    """Whether ``token`` only says that the vocabulary lacks ``text``."""
-    return token == tokenizer.unk_token_id and text.strip() != tokenizer.unk_token
+    return ids[0] if len(ids) == 1 and ids[0] != tokenizer.unk_token_id else None
 
 
 def pieces(tokenizer: PreTrainedTokenizerBase, ids: tuple[int, ...]) -> str:
@@ -38,3 +34,7 @@ def pieces(tokenizer: PreTrainedTokenizerBase, ids: tuple[int, ...]) -> str:
 def name_of(tokenizer: PreTrainedTokenizerBase) -> str:
     """What to call the tokenizer in messages."""
     return tokenizer.name_or_path or type(tokenizer).__name__
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])

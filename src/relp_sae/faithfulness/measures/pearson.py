@@ -5,7 +5,7 @@ import numpy as np
 from relp_sae.faithfulness.measures import Counts, Scores, Undefined, Value, measures
 
 ROUNDING = 1e-13
-"""A spread below this share of the scores' own size is rounding, not variation."""
+"""A standard deviation below this share of the mean is rounding, not variation."""
 
 
 @measures.register("pearson")
@@ -26,16 +26,18 @@ def correlation(estimate: Scores, truth: Scores, counts: Counts) -> float:
     """
     if counts.sum() < 3:
         raise Undefined("fewer than 3 units")
-    x = _standardised(estimate, counts, "estimate")
-    y = _standardised(truth, counts, "truth")
+    x, x_norm = _centred(estimate, counts, "estimate")
+    y, y_norm = _centred(truth, counts, "truth")
     # Sums instead of dot products in this room: a threaded BLAS is far slower at these sizes.
-    return float(np.clip((counts * x * y).sum(), -1.0, 1.0))
+    return float(np.clip((counts * x * y).sum() / (x_norm * y_norm), -1.0, 1.0))
 
 
-def _standardised(scores: Scores, counts: Counts, side: str) -> Scores:
-    """The scores with mean 0 and sum of squares 1."""
-    centred = scores - (counts * scores).sum() / counts.sum()
-    squares = (counts * centred**2).sum()
-    if squares <= ROUNDING**2 * (counts * scores**2).sum():
+def _centred(scores: Scores, counts: Counts, side: str) -> tuple[Scores, float]:
+    """The scores less their mean, and the norm of that."""
+    n = counts.sum()
+    mean = (counts * scores).sum() / n
+    centred = scores - mean
+    norm = np.sqrt((counts * centred**2).sum())
+    if norm <= ROUNDING * abs(mean) * np.sqrt(n):
         raise Undefined(f"constant {side}")
-    return centred / np.sqrt(squares)
+    return centred, norm

@@ -1,10 +1,11 @@
 """Spearman's rank correlation."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from relp_sae.faithfulness.measures import Counts, Scores, Value, measures
 from relp_sae.faithfulness.measures.pearson import correlation
-from relp_sae.faithfulness.ranking import placed
 
 
 @measures.register("spearman")
@@ -14,14 +15,21 @@ def spearman(estimate: Scores, truth: Scores) -> Value:
     Tied scores share the mean of their ranks. Blind to every increasing map of either side.
     Undefined: fewer than 3 units, or a side is constant.
     """
-    estimate_ranks, truth_ranks = placed(estimate, mid_rank), placed(truth, mid_rank)
-
-    def rho(counts: Counts) -> float:
-        return correlation(estimate_ranks(counts), truth_ranks(counts), counts)
-
-    return rho
+    estimate_ranks, truth_ranks = mid_ranks(estimate), mid_ranks(truth)
+    return lambda counts: correlation(estimate_ranks(counts), truth_ranks(counts), counts)
 
 
-def mid_rank(below: np.ndarray, equal: np.ndarray) -> np.ndarray:
-    """The mean of the ranks that ``equal`` tied units share, counted from 1."""
-    return below + (equal + 1) / 2
+def mid_ranks(scores: Scores) -> Callable[[Counts], Scores]:
+    """Ranks among the units at hand, from 1 for the smallest score; ties share their mean rank.
+
+    The scores are sorted here, once; the returned function is linear in the number of units.
+    """
+    levels, level = np.unique(scores, return_inverse=True)
+
+    def ranks(counts: Counts) -> Scores:
+        equal = np.bincount(level, counts, minlength=len(levels))
+        # A running sum of whole numbers is several times as fast in integers as in floats.
+        last_rank = np.cumsum(equal.astype(np.int64))
+        return (last_rank - (equal - 1) / 2)[level]
+
+    return ranks

@@ -1,0 +1,48 @@
+"""A method: estimates the effect of every unit without intervening."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from relp_sae.errors import InputError
+from relp_sae.records.scores import Base
+from relp_sae.registry import Registry
+from relp_sae.run import PairedRun
+
+PairScores = Callable[[PairedRun, int, Base], np.ndarray]
+"""(run, index of a kept pair, base) -> scores (units,) in the order of ``run.units_of(pair)``."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a method scores one pair, and from which base points it can.
+
+    ``composite`` names the rules whose backward pass it uses, empty for none. ``with_count`` makes
+    the variant with n steps, for methods that take steps (``NAME:n``).
+    """
+
+    pair_scores: PairScores
+    bases: tuple[Base, ...] = ("corrupted", "clean")
+    composite: str = ""
+    with_count: Callable[[int], "Method"] | None = None
+
+
+methods: Registry[Method] = Registry("method", "relp_sae.attribution")
+
+
+def method_named(name: str) -> Method:
+    """A registered method, or ``NAME:n`` for one that takes n steps.
+
+    Raises:
+        InputError: unknown name, or a count that the method does not take.
+    """
+    plain, colon, count = name.partition(":")
+    method = methods[plain]
+    if not colon:
+        return method
+    if method.with_count is None:
+        raise InputError(f"The method '{plain}' takes no number of steps; write '{plain}'.")
+    if not count.isdecimal() or int(count) < 1:
+        raise InputError(f"Cannot read '{name}': expected {plain}:N with N steps, N at least 1.")
+    return method.with_count(int(count))

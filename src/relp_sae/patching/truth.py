@@ -1,0 +1,25 @@
+"""A truth: the effect of every unit, measured by intervening."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from relp_sae.patching.restart import BlockCalls
+from relp_sae.records.scores import Base
+from relp_sae.registry import Registry
+from relp_sae.run import PairedRun
+
+PairEffects = Callable[[PairedRun, int, int, BlockCalls], np.ndarray]
+"""(run, kept pair, units per batch, recorded calls) -> effects (units,) as ``run.units_of``."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """How a truth is measured on one pair, and the run in whose context units are changed."""
+
+    pair_effects: PairEffects
+    base: Base
+
+
+truths: Registry[Truth] = Registry("truth", "relp_sae.patching")

@@ -1,0 +1,52 @@
+"""A propagation rule: the same value, another slope.
+
+A rule is a *surrogate*: a function of the inputs of a place whose derivative is the slope that the
+rule wants. The forward pass keeps the value that the model computed, bit for bit; the backward
+pass goes through the surrogate. What the surrogate itself evaluates to does not matter.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from relp_sae.models.family import Role
+from relp_sae.registry import Registry
+
+Surrogate = Callable[..., Any]
+"""By role: norm ``(x, norm: Norm, module) -> y``; activation ``(x, name: str) -> y``; gate
+``(left, right) -> product``; attention ``(query, key, value, attend) -> attend's outputs``, where
+``attend(query, key, value)`` is the family's own eager attention, whose value must be kept."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a role does in the backward pass, and the paper that says so."""
+
+    role: Role
+    surrogate: Surrogate
+    source: str
+
+
+rules: Registry[Rule] = Registry("rule", "relp_sae.rules")
+
+
+class _SameValue(torch.autograd.Function):
+    """Forward: the value. Backward: everything goes to the surrogate."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, surrogate: Tensor) -> Tensor:  # noqa: ARG004
+        if value.shape != surrogate.shape:
+            raise ValueError(f"surrogate has shape {surrogate.shape}, its value {value.shape}")
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:  # noqa: ARG004
+        return None, gradients[0]
+
+
+def with_slope_of(surrogate: Tensor, value: Tensor) -> Tensor:
+    """``value`` bit for bit, with the derivative of ``surrogate``."""
+    return _SameValue.apply(value.detach(), surrogate)

@@ -1,0 +1,122 @@
+"""PairedRun: a model, its dictionaries, the pairs and the metric - all that a score depends on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from relp_sae.errors import InputError
+from relp_sae.metrics.metric import Metric
+from relp_sae.models import LanguageModel
+from relp_sae.records import FeatureScores, MeasuredPair, PromptPair, Site, Units
+from relp_sae.records.scores import Base, Kind
+from relp_sae.run.measurement import PairActivations, answer_and_foil, measure_pair
+from relp_sae.run.steps import PairSteps, pair_steps
+from relp_sae.saes import Dictionary, require_fit
+from relp_sae.tensors import Logits, PerExample
+
+
+@dataclass(frozen=True)
+class PairedRun:
+    """What every method and every truth is computed from.
+
+    Pairs that the model gets wrong (the foil's logit is above the answer's on the clean prompt)
+    are measured but dropped.
+
+    Raises:
+        InputError: no dictionary or pair, a dictionary that does not fit the model, or no pair
+            that the model gets right.
+    """
+
+    model: LanguageModel
+    dictionaries: dict[Site, Dictionary]
+    pairs: Sequence[PromptPair]
+    metric: Metric
+
+    def __post_init__(self) -> None:
+        if not self.dictionaries or not self.pairs:
+            raise InputError("A run needs at least one SAE and one prompt pair.")
+        for dictionary in self.dictionaries.values():
+            require_fit(dictionary, self.model)
+
+    @property
+    def sites(self) -> list[Site]:
+        """The sites of the dictionaries, earliest first."""
+        return sorted(self.dictionaries)
+
+    @cached_property
+    def activations(self) -> list[PairActivations]:
+        """Both runs of every pair, dropped ones included, in the order of ``pairs``."""
+        return [measure_pair(self.model, self.metric, self.sites, pair) for pair in self.pairs]
+
+    @cached_property
+    def measured(self) -> list[MeasuredPair]:
+        """Every pair with its metrics and, if it is dropped, the reason."""
+        return [
+            MeasuredPair(pair, seen.clean_metric, seen.corrupted_metric, _drop_reason(seen))
+            for pair, seen in zip(self.pairs, self.activations, strict=True)
+        ]
+
+    @cached_property
+    def kept(self) -> list[int]:
+        """Indices of the pairs that are analysed.
+
+        Raises:
+            InputError: the model gets no pair right.
+        """
+        kept = [index for index, one in enumerate(self.measured) if not one.dropped]
+        if not kept:
+            raise InputError(
+                f"{self.model.name} gets none of the {len(self.pairs)} pairs right, so there is "
+                "no behaviour to explain. Use another model or task."
+            )
+        return kept
+
+    def steps(self, pair: int) -> list[PairSteps]:
+        """The steps of one pair at each site, earliest first."""
+        seen, start = self.activations[pair], self.pairs[pair].first_change
+        return [
+            pair_steps(self.dictionaries[site], seen.clean[site], seen.corrupted[site], start)
+            for site in self.sites
+        ]
+
+    def units_of(self, pair: int) -> Units:
+        """The units of one pair: (site, position, feature), error units last at each position."""
+        steps = self.steps(pair)
+        return Units(
+            pair=np.concatenate([np.full(len(s.pos), pair) for s in steps]),
+            site=np.concatenate([np.full(len(s.pos), str(s.site)) for s in steps]),
+            pos=torch.cat([s.pos for s in steps]).numpy(),
+            feature=torch.cat([s.feature for s in steps]).numpy(),
+            delta=torch.cat([s.delta for s in steps]).double().cpu().numpy(),
+        )
+
+    @cached_property
+    def units(self) -> Units:
+        """The units of all kept pairs, in the order of every score."""
+        parts = [self.units_of(pair) for pair in self.kept]
+        return Units(
+            pair=np.concatenate([part.pair for part in parts]),
+            site=np.concatenate([part.site for part in parts]),
+            pos=np.concatenate([part.pos for part in parts]),
+            feature=np.concatenate([part.feature for part in parts]),
+            delta=np.concatenate([part.delta for part in parts]),
+        )
+
+    def metric_of(self, pair: int, logits: Logits) -> PerExample:
+        """The metric of last logits (batch, vocab) that all belong to one pair."""
+        answer, foil = answer_and_foil(self.model, self.pairs[pair])
+        return self.metric(logits, answer.expand(len(logits)), foil.expand(len(logits)))
+
+    def scores(
+        self, kind: Kind, name: str, base: Base, score: Sequence[np.ndarray]
+    ) -> FeatureScores:
+        """Scores of the kept pairs' units, one array a pair, as a record; exact (stderr 0)."""
+        joined = np.concatenate(list(score)).astype(np.float64)
+        return FeatureScores(kind, name, base, self.units, joined, np.zeros_like(joined))
+
+
+def _drop_reason(seen: PairActivations) -> str:
+    return "" if seen.clean_right else "the model prefers the foil on the clean prompt"
