@@ -57,9 +57,10 @@ class Registry(Mapping[str, T]):
 
     def _discover(self) -> dict[str, T]:
         if self._package is not None:
-            package, self._package = importlib.import_module(self._package), None
+            package = importlib.import_module(self._package)
             for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
                 importlib.import_module(module.name)
+            self._package = None  # only now: a room that fails to import fails every look-up
         return self._entries
 
     def __getitem__(self, name: str) -> T:

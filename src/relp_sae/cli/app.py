@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from relp_sae.cli import train_sae
+from relp_sae.cli import check, compare, listing, run, train_sae
 from relp_sae.errors import InputError, RunError
 
 app = typer.Typer(
@@ -16,13 +16,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-
-@app.callback()
-def _root() -> None:
-    """Callback that makes the application a group of commands."""
-
-
-app.command("train-sae")(train_sae.command)
+for _name, _command in {
+    "run": run.run,
+    "attribute": run.attribute,
+    "patch": run.patch,
+    "compare": compare.compare,
+    "report": compare.report,
+    "check": check.command,
+    "list": listing.command,
+    "train-sae": train_sae.command,
+}.items():
+    app.command(_name)(_command)
 
 
 def main() -> None:

@@ -3,6 +3,6 @@
 A prompt is the begin-of-sequence token, where the tokenizer has one, and then the ids of its text.
 """
 
-from relp_sae.tasks.task import BadLine, LoadedTask, Task, tasks
+from relp_sae.tasks.task import Task, tasks
 
-__all__ = ["BadLine", "LoadedTask", "Task", "tasks"]
+__all__ = ["Task", "tasks"]

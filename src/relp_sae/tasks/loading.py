@@ -6,8 +6,9 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from relp_sae.errors import InputError
+from relp_sae.tasks.loaded import LoadedTask
 from relp_sae.tasks.pairs_file import read_pairs
-from relp_sae.tasks.task import LoadedTask, tasks
+from relp_sae.tasks.task import tasks
 
 
 def load_task(

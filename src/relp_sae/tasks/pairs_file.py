@@ -8,8 +8,8 @@ from transformers import PreTrainedTokenizerBase
 
 from relp_sae.errors import InputError
 from relp_sae.records.pairs import PromptPair
+from relp_sae.tasks.loaded import BadLine, LoadedTask
 from relp_sae.tasks.pairs_line import parse_line
-from relp_sae.tasks.task import BadLine, LoadedTask
 
 
 def read_pairs(

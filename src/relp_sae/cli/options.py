@@ -1,0 +1,89 @@
+"""The options that several commands share, each said once."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from relp_sae.errors import InputError
+
+DEFAULT_MODEL = "smollm2-135m"
+DEFAULT_SAE = "smollm2-135m-topk"
+DEFAULT_METHODS = "gradient,integrated-gradients,relp,relp-ah,delta-norm,direct,random"
+DEFAULT_TRUTHS = "denoise,noise"
+
+Model = Annotated[
+    str, Option(help="smollm2-135m (embedded), a Hugging Face Hub id, or a local folder.")
+]
+Saes = Annotated[
+    str | None,
+    Option(
+        "--sae",
+        help="Bundled name, SAELens folder, or RELEASE/ID of SAELens' registry; several with "
+        f"commas. Default for the embedded model: {DEFAULT_SAE}.",
+    ),
+]
+Task = Annotated[
+    str, Option(help="A task's name (relp-sae list tasks), or your own pairs: FILE.jsonl.")
+]
+N = Annotated[int, Option("--n", min=1, help="Prompt pairs.")]
+Metric = Annotated[str, Option(help="Behaviour metric (relp-sae list metrics).")]
+Methods = Annotated[
+    str, Option(help="Estimates, with commas; integrated-gradients:20 takes 20 steps.")
+]
+Truths = Annotated[str, Option(help="Truths measured by intervening, with commas.")]
+BaseOption = Annotated[
+    str,
+    Option("--base", help="Run at which slopes are taken: corrupted, clean or both."),
+]
+Seed = Annotated[int, Option(help="Seed of the pairs and of the resampling.")]
+Device = Annotated[str, Option(help="cpu, cuda, cuda:1, ...")]
+Dtype = Annotated[str, Option(help="float32, float64 or bfloat16.")]
+BatchSize = Annotated[int, Option(min=1, help="Units patched in one batch.")]
+Bootstrap = Annotated[int, Option(min=100, help="Bootstrap resamples of the pairs.")]
+SkipBad = Annotated[bool, Option(help="Drop and count bad lines of a pairs file.")]
+Out = Annotated[
+    Path | None,
+    Option(help="Run folder to make. An unfinished run with the same settings goes on."),
+]
+
+
+def split(names: str) -> tuple[str, ...]:
+    """The names of a comma-separated option, in order and once each."""
+    return tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+
+
+def saes_for(model: str, saes: str | None) -> tuple[str, ...]:
+    """The SAEs asked for, or the bundled one of the embedded model.
+
+    Raises:
+        InputError: another model without ``--sae``.
+    """
+    if saes is not None:
+        return split(saes)
+    if model == DEFAULT_MODEL:
+        return (DEFAULT_SAE,)
+    raise InputError(f"Give --sae for the model {model}: only {DEFAULT_MODEL} has a bundled SAE.")
+
+
+def folder_for(out: Path | None, parts: Sequence[str]) -> Path:
+    """``--out``, or a new folder under ``runs/`` named after what is run and when."""
+    if out is not None:
+        return out
+    words = [Path(part).name for part in parts]
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / "-".join([*words, stamp])
+
+
+def one_of(value: str, known: Iterable[str], option: str) -> str:
+    """``value`` if it is known.
+
+    Raises:
+        InputError: it is not.
+    """
+    names = list(known)
+    if value not in names:
+        raise InputError(f"{option} is '{value}'; expected one of {', '.join(names)}.")
+    return value

@@ -1,0 +1,57 @@
+"""What people see: progress with the time left, and the tables at the end."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from relp_sae.records import RunFolder
+from relp_sae.report.terminal import terminal_tables
+
+console = Console(highlight=False)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, Sequence[int]], Iterable[int]]]:
+    """Bars with the time left on standard error, one for each thing that is done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+
+        def track(what: str, items: Sequence[int]) -> Iterable[int]:
+            return bars.track(items, description=what)
+
+        yield track
+
+
+def print_agreement(folder: RunFolder) -> None:
+    """The headline tables and where the rest is."""
+    for table in terminal_tables(folder):
+        console.print(table)
+    console.print(
+        f"Report: {folder.path / 'report.md'} (and report.html, figures/)", soft_wrap=True
+    )
+
+
+def print_scores(folder: RunFolder) -> None:
+    """One line per score: how many units, how large."""
+    table = Table("score", "units", "largest |score|", title="Scores")
+    for one in folder.read_scores():
+        table.add_row(one.label, f"{len(one.units):,}", f"{abs(one.score).max():.4g}")
+    console.print(table)
+    console.print(f"Scores: {folder.path / 'scores.parquet'}", soft_wrap=True)
