@@ -3,7 +3,9 @@
 import pytest
 
 from relp_sae.errors import InputError
-from relp_sae.tasks import load_task, read_pairs, tasks
+from relp_sae.tasks import tasks
+from relp_sae.tasks.loading import load_task
+from relp_sae.tasks.pairs_file import read_pairs
 
 LINES = [
     {"clean_ids": [1, i, 6], "corrupted_ids": [1, 5, 6], "answer_id": i, "foil_id": 5}

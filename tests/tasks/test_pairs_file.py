@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from relp_sae.errors import InputError
-from relp_sae.tasks import BadLine, read_pairs
 from relp_sae.tasks.encoding import encode, single_token
+from relp_sae.tasks.loaded import BadLine
+from relp_sae.tasks.pairs_file import read_pairs
 
 GOOD = {
     "clean": "Then, Mary and John went to the store. John gave a drink to",
