@@ -8,8 +8,10 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported: no test uses the network
 
+import runpy
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -112,6 +114,12 @@ def load_tiny(save_tiny: Callable[..., Path]) -> Callable[..., Any]:
         return loaded[family, dtype]
 
     return load
+
+
+@pytest.fixture(scope="session")
+def textbook() -> SimpleNamespace:
+    """The models' maths written out a second time: see textbook.py."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("textbook.py"))))
 
 
 @pytest.fixture(scope="session")

@@ -24,10 +24,10 @@ def command(
     from relp_sae.models import load_model
     from relp_sae.rules import composites
     from relp_sae.rules.inspection import inspect_composite
+    from relp_sae.tasks.encoding import encode
 
     loaded = load_model(model, device=device, dtype=dtype)
-    bos = loaded.tokenizer.bos_token_id
-    ids = loaded.token_ids((bos or 0, *range(5, 13)))
+    ids = loaded.token_ids((*encode(loaded.tokenizer, ""), *range(5, 13)))
     table = Table(
         "composite", "rules fired / places", "logits", "conserved", title=f"Rules on {model}"
     )

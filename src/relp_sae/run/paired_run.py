@@ -9,7 +9,7 @@ import torch
 
 from relp_sae.errors import InputError
 from relp_sae.metrics.metric import Metric
-from relp_sae.models import LanguageModel
+from relp_sae.models import LanguageModel, forward_order
 from relp_sae.records import FeatureScores, MeasuredPair, PromptPair, Site, Units
 from relp_sae.records.scores import Base, Kind
 from relp_sae.run.measurement import PairActivations, answer_and_foil, measure_pair
@@ -43,8 +43,8 @@ class PairedRun:
 
     @property
     def sites(self) -> list[Site]:
-        """The sites of the dictionaries, earliest first."""
-        return sorted(self.dictionaries)
+        """The sites of the dictionaries, in the order of the forward pass."""
+        return sorted(self.dictionaries, key=forward_order)
 
     @cached_property
     def activations(self) -> list[PairActivations]:

@@ -57,11 +57,12 @@ class SaeLensDictionary:
 
     def _scale(self) -> FeatureActs | None:
         """s(x) of the last encode, by SAELens' normalisation; shape (*batch, pos, 1)."""
+        state = vars(self.sae)
         match self.sae.cfg.normalize_activations:
             case "constant_norm_rescale":
-                return 1 / self.sae.x_norm_coeff
+                return 1 / state["x_norm_coeff"]
             case "layer_norm":
-                return self.sae.ln_std
+                return state["ln_std"]
             case _:
                 return None
 

@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from relp_sae.errors import InputError
+from relp_sae.tasks.encoding import encode
 from relp_sae.tensors import Tokens
 
 SUFFIXES = (".txt", ".jsonl", ".jsonl.gz")
@@ -66,11 +67,11 @@ def pack(
     The separator is the begin-of-sequence token, which also starts every context, as it starts
     every prompt. What is left over at the end, shorter than a context, is dropped.
     """
-    separator = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    separator = list(encode(tokenizer, ""))
     body = context - len(separator)
     pending: list[int] = []
     for document in documents:
-        pending += separator + tokenizer.encode(document, add_special_tokens=False)
+        pending += encode(tokenizer, document)
         while len(pending) >= body:
             yield torch.tensor([separator + pending[:body]])
             del pending[:body]

@@ -1,0 +1,104 @@
+"""Exact patching against a naive loop: plain torch hooks, one unit and one full forward at a time.
+
+Uses nothing of this package but the run's prompts: the SAE is SAELens' own object, the model is
+Hugging Face's, and where a site is in it is written out here a second time.
+"""
+
+import pytest
+import torch
+
+from relp_sae.patching import patch
+from relp_sae.records import Site
+from relp_sae.records.site import KINDS
+
+BLOCKS = {"gpt2": "transformer.h", "llama": "model.layers"}
+ATTENTION = {"gpt2": "attn", "llama": "self_attn"}
+
+
+class Probe:
+    """Reads x at a site and adds a vector to it at one position."""
+
+    def __init__(self, hf, family, kind, layer):
+        self.hf = hf
+        self.kind = kind
+        block = hf.get_submodule(f"{BLOCKS[family]}.{layer}")
+        self.hooked = {
+            "resid_pre": block,
+            "resid_mid": block.get_submodule(ATTENTION[family]),
+            "resid_post": block,
+            "attn_out": block.get_submodule(ATTENTION[family]),
+            "mlp_out": block.mlp,
+        }[kind]
+        self.block = block
+
+    @torch.no_grad()
+    def run(self, ids, pos=0, vector=0.0):
+        """x (pos, d_model) before the addition, and the last logits."""
+        seen = {}
+
+        def before(_module, args):
+            seen["input"] = args[0].clone()
+            if self.kind == "resid_pre":
+                changed = args[0].clone()
+                changed[0, pos] += vector
+                return (changed, *args[1:])
+            return None
+
+        def after(_module, _args, output):
+            if self.kind == "resid_pre":
+                return None
+            whole = output if isinstance(output, torch.Tensor) else output[0]
+            seen["output"] = whole.clone()
+            changed = whole.clone()
+            changed[0, pos] += vector
+            return changed if isinstance(output, torch.Tensor) else (changed, *output[1:])
+
+        handles = [
+            self.block.register_forward_pre_hook(before),
+            self.hooked.register_forward_hook(after),
+        ]
+        try:
+            logits = self.hf(input_ids=torch.tensor([ids])).logits[0, -1]
+        finally:
+            for handle in handles:
+                handle.remove()
+        x = {
+            "resid_pre": lambda: seen["input"],
+            "resid_mid": lambda: seen["input"] + seen["output"],
+        }
+        return x.get(self.kind, lambda: seen["output"])()[0], logits
+
+
+def naive_effect(run, probe, units, index, truth):
+    """The effect of the unit at ``index`` of a run with one site."""
+    prompts = run.pairs[units.pair[index]]
+    pos, feature = int(units.pos[index]), int(units.feature[index])
+    here, there = prompts.corrupted_ids, prompts.clean_ids
+    if truth == "noise":
+        here, there = there, here
+    (dictionary,) = run.dictionaries.values()
+    sae = dictionary.sae
+    x_here, logits = probe.run(here)
+    x_there, _ = probe.run(there)
+    f_here, f_there = sae.encode(x_here), sae.encode(x_there)
+    if feature >= 0:
+        vector = (f_there - f_here)[pos, feature] * sae.W_dec[feature]
+    else:
+        vector = ((x_there - sae.decode(f_there)) - (x_here - sae.decode(f_here)))[pos]
+    _, patched = probe.run(here, pos, vector)
+    change = patched - logits
+    effect = (change[prompts.answer] - change[prompts.foil]).item()
+    return effect if truth == "denoise" else -effect
+
+
+@pytest.mark.parametrize("truth", ["denoise", "noise"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_equals_a_naive_loop(tiny_run, family, kind, truth):
+    run = tiny_run(family, Site(1, kind), pairs=((6, (2, 3)), (4, (3,))))
+    probe = Probe(run.model.hf, family, kind, layer=1)
+    measured = patch(run, truth)
+    naive = torch.tensor(
+        [naive_effect(run, probe, measured.units, i, truth) for i in range(len(measured.units))]
+    )
+    assert naive.abs().max() > 0
+    assert (torch.from_numpy(measured.score) - naive).abs().max() <= 1e-4 * naive.abs().max()

@@ -1,0 +1,175 @@
+"""What holds for exact patching whatever the model."""
+
+from dataclasses import replace
+
+import grimp
+import numpy as np
+import pytest
+import torch
+
+from relp_sae.errors import InputError
+from relp_sae.models import at_sites, read_sites
+from relp_sae.patching import BlockCalls, patch, truths
+from relp_sae.patching.restart import BaseRun
+from relp_sae.records import Site
+from relp_sae.records.site import KINDS
+
+
+@pytest.mark.parametrize("truth", ["denoise", "noise"])
+def test_batch_size_does_not_matter(tiny_run, family, truth):
+    run = tiny_run(family, Site(1, "resid_pre"), Site(2, "mlp_out"), dtype="float64")
+    one, three, all_at_once = (patch(run, truth, batch_size=n).score for n in (1, 3, 1000))
+    tolerance = {"gpt2": 1e-10, "llama": 1e-5}[family] * np.abs(one).max()  # float32 in its norms
+    np.testing.assert_allclose(three, one, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(all_at_once, one, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("truth", ["denoise", "noise"])
+def test_other_pairs_do_not_matter(tiny_run, truth):
+    """Recorded calls are shared between prompts of one length; nothing of a prompt is in them."""
+    run = tiny_run("gpt2", Site(0, "resid_mid"), dtype="float64", pairs=((6, (1, 4)),) * 3)
+    together = patch(run, truth)
+    for index, pair in enumerate(run.pairs):
+        alone = patch(replace(run, pairs=[pair]), truth).score
+        shared = together.score[together.units.pair == index]
+        np.testing.assert_allclose(shared, alone, rtol=0, atol=1e-10 * np.abs(alone).max())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_all_units_at_once_replace_x(tiny_run, family, kind):
+    """At a site where one position differs: all its steps together are x_clean there."""
+    site = Site(1, kind)
+    run = tiny_run(family, site, pairs=((6, (5,)),))
+    (steps,), (pair,) = run.steps(0), run.pairs
+    base = BaseRun(run.model, pair.corrupted_ids, site.layer)
+    whole = steps.vector.sum(0, keepdim=True)
+    restarted = run.metric_of(0, base.restarted(site, 5, whole, BlockCalls()))
+    clean, _ = read_sites(run.model, [site], torch.tensor([pair.clean_ids]))
+    with at_sites(run.model, {site: lambda x: clean[site] - x}):
+        replaced = run.metric_of(0, run.model.last_logits(torch.tensor([pair.corrupted_ids])))
+    moved = abs(replaced - run.measured[0].corrupted_metric)
+    assert moved > 1e-2
+    assert abs(restarted - replaced) <= 1e-4 * moved
+
+
+@pytest.mark.parametrize("kind", ["resid_pre", "resid_mid", "resid_post"])
+@torch.no_grad()
+def test_all_units_of_the_stream_at_once_make_the_clean_run(tiny_run, family, kind):
+    site = Site(1, kind)
+    run = tiny_run(family, site)
+    for index, pair in enumerate(run.pairs):
+        (steps,) = run.steps(index)
+        added = torch.zeros(len(pair.clean_ids), run.model.d_model)
+        added.index_add_(0, steps.pos, steps.vector)
+        with at_sites(run.model, {site: lambda _x, added=added: added}):
+            logits = run.model.last_logits(torch.tensor([pair.corrupted_ids]))
+        measured = run.measured[index]
+        moved = abs(measured.clean_metric - measured.corrupted_metric)
+        difference = abs(run.metric_of(index, logits).item() - measured.clean_metric)
+        assert moved > 1e-2
+        assert difference <= 1e-4 * moved
+
+
+def test_at_the_last_position_after_the_last_block_only_the_final_norm_is_left(tiny_run, family):
+    """There an effect can be written out: norm and unembedding of the changed stream."""
+    site = Site(2, "resid_post")
+    run = tiny_run(family, site, pairs=((4, (3,)),))
+    (steps,), (pair,) = run.steps(0), run.pairs
+    x = run.activations[0].corrupted[site][-1]
+    logits = run.model.hf.lm_head(run.model.module(run.model.family.final_norm)(x + steps.vector))
+    difference = logits[:, pair.answer] - logits[:, pair.foil]
+    expected = difference.double().numpy() - run.measured[0].corrupted_metric
+    score = patch(run, "denoise").score
+    np.testing.assert_allclose(score, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+def test_effects_before_the_last_position_after_the_last_block_are_zero(tiny_run):
+    run = tiny_run("gpt2", Site(2, "resid_post"), pairs=((6, (2,)),))
+    measured = patch(run, "denoise")
+    earlier = measured.units.pos < 5
+    assert earlier.any()
+    assert not measured.score[earlier].any()
+    assert measured.score[~earlier].any()
+
+
+@pytest.mark.parametrize("name", list(truths))
+def test_a_truth_is_a_record_of_the_runs_units(tiny_run, name):
+    run = tiny_run("llama", Site(1, "resid_pre"))
+    measured = patch(run, name)
+    assert (measured.kind, measured.name, measured.base) == ("truth", name, truths[name].base)
+    assert len(measured.score) == len(measured.stderr) == len(run.units)
+    assert np.isfinite(measured.score).all()
+    assert measured.units is run.units
+
+
+@pytest.mark.parametrize("name", list(truths))
+def test_patching_leaves_the_model_as_it_was(tiny_run, state_of, family, name):
+    run = tiny_run(family, Site(0, "resid_mid"), Site(2, "attn_out"))
+    ids = torch.tensor([run.pairs[1].clean_ids])
+    before, logits = state_of(run.model), run.model.last_logits(ids)
+    patch(run, name)
+    assert state_of(run.model) == before
+    assert torch.equal(run.model.last_logits(ids), logits)
+
+
+@pytest.mark.parametrize("name", list(truths))
+@pytest.mark.parametrize("passes", [0, 1, 2, 3, 5])
+def test_a_failure_leaves_the_model_as_it_was(tiny_run, state_of, name, passes):
+    """The last block fails at its n-th pass, wherever patching is by then."""
+    run = tiny_run("gpt2", Site(0, "resid_mid"))
+    assert run.kept  # measured before the failure
+    before = state_of(run.model)
+    left = iter(range(passes))
+
+    def fail(_module, _args):
+        if next(left, None) is None:
+            raise RuntimeError("out of memory")
+
+    handle = run.model.blocks[-1].register_forward_pre_hook(fail)
+    try:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            patch(run, name)
+    finally:
+        handle.remove()
+    assert state_of(run.model) == before
+
+
+def test_an_unknown_truth_gets_a_suggestion(tiny_run):
+    run = tiny_run("gpt2", Site(1, "resid_pre"))
+    with pytest.raises(InputError, match=r"Unknown truth 'denoising'\. Did you mean 'denoise'\?"):
+        patch(run, "denoising")
+
+
+def test_dropped_pairs_are_not_patched(tiny_run):
+    run = tiny_run("gpt2", Site(1, "resid_pre"))
+    wrong = replace(run.pairs[0], answer=run.pairs[0].foil, foil=run.pairs[0].answer)
+    partly = replace(run, pairs=[wrong, *run.pairs[1:]])
+    assert set(patch(partly, "noise").units.pair.tolist()) == {1, 2, 3}
+
+
+def test_progress_sees_every_kept_pair(tiny_run):
+    run, seen = tiny_run("gpt2", Site(1, "resid_pre")), []
+
+    def watch(pairs):
+        for pair in pairs:
+            seen.append(pair)
+            yield pair
+
+    patch(run, "denoise", progress=watch)
+    assert seen == run.kept
+
+
+@pytest.fixture(scope="module")
+def imports():
+    return grimp.build_graph("relp_sae", cache_dir=None)
+
+
+@pytest.mark.parametrize("room", ["patching", "saes"])
+def test_never_imports_rules(imports, room):
+    """A truth must not be able to see the surrogates that it judges, not even by a detour."""
+    assert not imports.chain_exists(f"relp_sae.{room}", "relp_sae.rules", as_packages=True)
+
+
+def test_the_import_graph_sees_who_does_import_rules(imports):
+    assert imports.chain_exists("relp_sae.attribution", "relp_sae.rules", as_packages=True)
