@@ -93,13 +93,13 @@ class Experiment:
             self._measure()
         scores = [*self._estimates(), *self._truths()]
         self._record_error_shares(scores)
+        self.folder.write_scores(scores)
         if self.config.methods and self.config.truths:
             with self._stage("agreement"):
                 write_agreement(self.folder, scores, self.progress)
-        self.folder.write_scores(scores)
-        self._update(status="done")
-        if self.config.methods and self.config.truths:
             write_report(self.folder)
+        self._update(status="done")
+        self.folder.drop_parts()
         return self.folder
 
     def _measure(self) -> None:

@@ -77,9 +77,11 @@ def test_check_prints_the_audit(relp_sae, inputs):
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [("methods", "relp-ah"), ("truths", "noise"), ("tasks", "ioi-order"), ("rules", "half")]
-    + [("composites", "relp"), ("metrics", "logit_diff"), ("models", "smollm2-135m")]
-    + [("saes", "gpt2-small-res-jb/blocks.8.hook_resid_pre")],
+    [
+        *(("methods", "relp-ah"), ("truths", "noise"), ("tasks", "ioi-order"), ("rules", "half")),
+        *(("composites", "relp"), ("metrics", "logit_diff"), ("models", "smollm2-135m")),
+        ("saes", "gpt2-small-res-jb/blocks.8.hook_resid_pre"),
+    ],
 )
 def test_list(relp_sae, kind, name):
     code, out, _ = relp_sae("list", kind)

@@ -90,7 +90,7 @@ def test_a_finished_folder_is_not_overwritten(finished, config):
 
 
 def test_an_unfinished_run_of_other_settings_is_not_continued(config, tmp_path):
-    def stop(_what, pairs):
+    def stop(_what, _pairs):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

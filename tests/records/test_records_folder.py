@@ -118,7 +118,7 @@ def test_scores_come_back_bit_for_bit_in_the_order_written(folder: RunFolder) ->
     assert read[0].units.is_feature.tolist() == [False, True, True]
 
 
-def test_parts_are_replaced_by_the_scores(folder: RunFolder) -> None:
+def test_parts_stay_until_they_are_dropped(folder: RunFolder) -> None:
     frame = scores_frame(scores())
     assert folder.read_part("relp") is None
     folder.write_part("relp", frame)
@@ -127,6 +127,8 @@ def test_parts_are_replaced_by_the_scores(folder: RunFolder) -> None:
     assert len(units_of(part)) == 3
     pd.testing.assert_frame_equal(part, frame)
     folder.write_scores([scores()])
+    assert folder.read_part("relp") is not None
+    folder.drop_parts()
     assert not (folder.path / "parts").exists()
 
 

@@ -4,6 +4,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from relp_sae.cli import check, compare, listing, run, train_sae
 from relp_sae.errors import InputError, RunError
@@ -35,8 +36,8 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        errors.print(f"[bold red]Error:[/] {error}", markup=True)
+        errors.print(f"[bold red]Error:[/] {escape(str(error))}")
         sys.exit(2)
     except RunError as error:
-        errors.print(f"[bold red]Check failed:[/] {error}")
+        errors.print(f"[bold red]Check failed:[/] {escape(str(error))}")
         sys.exit(1)

@@ -1,13 +1,13 @@
 """``load_model``: the embedded default, any Hub id, any local folder."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging as transformers_logging
@@ -49,7 +49,8 @@ def load_model(name: str, *, device: str = "cpu", dtype: str = "float32") -> Lan
 
 def _read(
     name: str, source: str, dtype: torch.dtype
-) -> tuple[Family, PreTrainedTokenizerBase, PreTrainedModel]:
+) -> tuple[Family, PreTrainedTokenizerBase, Any]:
+    """Family, tokenizer and Hugging Face model, as they are on disk."""
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     family = _family_of(name, config.model_type)
     family.refuse(config)
@@ -57,13 +58,14 @@ def _read(
     if not tokenizer.vocab_size:  # what some families make of a folder without a tokenizer
         raise ValueError("it has no tokenizer (tokenizer.json)")
     transformers_logging.disable_progress_bar()
-    hf, report = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         source,
         dtype=dtype,
         attn_implementation="eager",
         trust_remote_code=False,
         output_loading_info=True,
     )
+    hf, report = loaded
     if missing := sorted(report["missing_keys"]):  # transformers would draw them at random
         raise ValueError(f"{len(missing)} weights are not in its files, such as {missing[0]}")
     return family, tokenizer, hf

@@ -16,6 +16,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """
     temporary = None
     try:
+        path.parent.mkdir(exist_ok=True)
         handle, name = tempfile.mkstemp(
             dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix
         )

@@ -110,7 +110,6 @@ class RunFolder:
 
     def write_part(self, name: str, frame: pd.DataFrame) -> None:
         """Save one finished piece of the scores."""
-        (self.path / "parts").mkdir(exist_ok=True)
         _write_parquet(self.path / "parts" / f"{name}.parquet", frame)
 
     def read_part(self, name: str) -> pd.DataFrame | None:
@@ -118,11 +117,14 @@ class RunFolder:
         path = self.path / "parts" / f"{name}.parquet"
         return _read_parquet(path) if path.is_file() else None
 
+    def drop_parts(self) -> None:
+        """Remove the finished pieces, once a whole run has no more use for them."""
+        shutil.rmtree(self.path / "parts", ignore_errors=True)
+
     def write_scores(self, scores: Iterable[FeatureScores]) -> None:
-        """Save ``scores.parquet`` and drop the finished parts, which it replaces."""
+        """Save ``scores.parquet``."""
         frame = pd.concat([scores_frame(one) for one in scores], ignore_index=True)
         _write_parquet(self.path / "scores.parquet", frame)
-        shutil.rmtree(self.path / "parts", ignore_errors=True)
 
     def read_scores(self) -> list[FeatureScores]:
         """Read ``scores.parquet``: one record per (kind, name, base), in the order written."""
@@ -142,7 +144,12 @@ class RunFolder:
     def read_agreement(self) -> tuple[list[Agreement], list[Contrast]]:
         """Read ``agreement.json``."""
         path = self._need("agreement.json", f"compare {self.path}")
-        content = _nan_for_null(json.loads(path.read_text(encoding="utf-8")))
+        try:
+            content = _nan_for_null(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise InputError(
+                f"{path} is not JSON: {error}. Make it again with: relp-sae compare {self.path}"
+            ) from error
         agreements = [
             Agreement(
                 **row

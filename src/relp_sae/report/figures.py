@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from relp_sae.errors import InputError
 from relp_sae.records import Agreement, FeatureScores
 from relp_sae.report import style
 from relp_sae.report.bars import agreement_figure
@@ -23,10 +22,6 @@ def save_figures(
     Raises:
         InputError: ``folder`` cannot be made or written.
     """
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise InputError(f"Cannot make the folder {folder}: {error.strerror}.") from error
     with style.styled():
         bars = _save_bars(folder, agreements)
         scatters = [

@@ -19,11 +19,15 @@ class SaeLensDictionary:
     SAELens may normalise x by its own norm or deviation s(x) and undo it after decoding, so that
     what a feature adds to the stream depends on x. Here the features carry the factor instead
     (f * s), and ``W_dec`` is the same everywhere; what remains of the reconstruction is the offset.
+
+    ``centred`` SAEs (gpt2-small-res-jb) were trained on TransformerLens' stream with centred
+    writing weights, which is x - mean(x) over d_model; the mean stays in the error term.
     """
 
     sae: SAE
     site: Site
     source: str
+    centred: bool = False
 
     @property
     def model_name(self) -> str:
@@ -39,7 +43,7 @@ class SaeLensDictionary:
 
     @torch.no_grad()
     def encode(self, x: Resid) -> Code:
-        raw = self.sae.encode(x)
+        raw = self.sae.encode(x - x.mean(-1, keepdim=True) if self.centred else x)
         scale = self._scale()
         features = raw if scale is None else raw * scale
         reconstruction = self.sae.decode(raw)  # also clears the state that encode left
@@ -82,7 +86,9 @@ def as_dictionary(sae: SAE, site: Site, source: str) -> SaeLensDictionary:
             "hold. Fold the factor into the weights (SAELens does so at the end of training)."
         )
     sae.requires_grad_(False)
-    dictionary = SaeLensDictionary(sae, site, source)
+    loading = sae.cfg.metadata.model_from_pretrained_kwargs or {}
+    centred = bool(loading.get("center_writing_weights", False))
+    dictionary = SaeLensDictionary(sae, site, source, centred)
     _require_linear_decoder(dictionary)
     return dictionary
 

@@ -1,0 +1,227 @@
+"""What every composite must do on every family: values as before, and nothing left behind."""
+
+import pytest
+import torch
+
+from relp_sae.errors import InputError, RunError
+from relp_sae.models import at_sites, load_model
+from relp_sae.models.family import Role
+from relp_sae.records import Site
+from relp_sae.rules import Composite, composites, rules
+from relp_sae.rules.inspection import inspect_composite
+
+IDS = torch.tensor([[0, 17, 45, 99, 17, 8], [0, 3, 150, 12, 80, 31]])
+
+pytestmark = pytest.mark.parametrize("name", composites)
+
+
+def state_of(model):
+    """All that a composite may touch: hooks, attention functions, training state, weights."""
+    hooks = [
+        (dict(m._forward_hooks), dict(m._forward_pre_hooks), dict(m._backward_hooks))
+        for m in model.hf.modules()
+    ]
+    attention = [m.config._attn_implementation for m in model.hf.modules() if hasattr(m, "config")]
+    return hooks, attention, model.hf.training, model.sha256()
+
+
+def slope_at_entry(model, ids=IDS):
+    """Last logits, and the slope of some of them at the input of block 0."""
+    leaf = torch.zeros(*ids.shape, model.d_model, dtype=model.dtype, requires_grad=True)
+    with at_sites(model, {Site(0, "resid_pre"): lambda _x: leaf}):
+        logits = model.last_logits(ids)
+    (slope,) = torch.autograd.grad(logits[:, 5].sum() - logits[:, 9].sum(), leaf)
+    return logits.detach(), slope
+
+
+def test_values_are_kept_bit_for_bit(model, name):
+    plain, _ = slope_at_entry(model)
+    everywhere = model.hf(input_ids=IDS).logits
+    with composites[name].applied(model):
+        assert torch.equal(slope_at_entry(model)[0], plain)
+        assert torch.equal(model.hf(input_ids=IDS).logits, everywhere)
+        with torch.no_grad():
+            assert torch.equal(model.last_logits(IDS), plain)
+
+
+def test_slopes_change_inside_and_are_bit_equal_after(model, name):
+    _, before = slope_at_entry(model)
+    with composites[name].applied(model):
+        _, inside = slope_at_entry(model)
+    assert torch.equal(slope_at_entry(model)[1], before)
+    if composites[name].table:
+        assert (inside - before).abs().max() > 0.01 * before.abs().max()
+    else:
+        assert torch.equal(inside, before)
+
+
+def test_nothing_is_left_behind(model, name):
+    before = state_of(model)
+    with composites[name].applied(model):
+        slope_at_entry(model)
+        if composites[name].table:
+            assert state_of(model) != before
+    assert state_of(model) == before
+
+
+def test_nothing_is_left_behind_by_an_exception(model, name):
+    before, (logits, slope) = state_of(model), slope_at_entry(model)
+
+    def broken(_x):
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError), composites[name].applied(model):
+        slope_at_entry(model)
+        with at_sites(model, {Site(1, "resid_mid"): broken}):
+            model.last_logits(IDS)
+    assert state_of(model) == before
+    again = slope_at_entry(model)
+    assert torch.equal(again[0], logits)
+    assert torch.equal(again[1], slope)
+    with composites[name].applied(model):  # and it can be used again
+        assert torch.equal(slope_at_entry(model)[0], logits)
+
+
+def test_another_model_of_the_same_classes_is_not_touched(model, save_tiny, family, name):
+    bystander = load_model(str(save_tiny(family)))
+    before, (_, slope) = state_of(bystander), slope_at_entry(bystander)
+    with composites[name].applied(model):
+        slope_at_entry(model)
+        assert state_of(bystander) == before
+        assert torch.equal(slope_at_entry(bystander)[1], slope)
+
+
+def test_two_models_at_once(model, model64, name):
+    expected = []
+    for one in (model, model64):
+        with composites[name].applied(one):
+            expected.append(slope_at_entry(one)[1])
+    with composites[name].applied(model), composites[name].applied(model64):
+        found = [slope_at_entry(one)[1] for one in (model, model64)]
+    assert all(torch.equal(*both) for both in zip(found, expected, strict=True))
+
+
+def test_the_audit_counts_every_place(model, name):
+    table = composites[name].table
+    with composites[name].applied(model) as audit:
+        assert {role: fired for role, (fired, _) in audit.by_role().items()} == dict.fromkeys(
+            table, 0
+        )
+        slope_at_entry(model)
+        slope_at_entry(model)
+    expected = {role: len(model.places(Role(role))) for role in table}
+    assert audit.by_role() == {role: (count, count) for role, count in expected.items()}
+    assert set(audit.counts.values()) <= {2}
+    assert audit.counts.total() == 2 * sum(expected.values())
+
+
+def test_rules_that_never_fire_are_an_error(model, name):
+    if not composites[name].table:
+        with composites[name].applied(model):
+            pass
+        return
+    before = state_of(model)
+    with pytest.raises(RunError, match="rule fired 0 times"), composites[name].applied(model):
+        pass
+    assert state_of(model) == before
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_rule_that_misses_one_place_is_an_error(model, name, role):
+    places = model.places(role)
+    if role not in composites[name].table or not places:
+        pytest.skip("this composite has no rule there, or this family no such place")
+    before, missed = state_of(model), places[1]
+    with (
+        pytest.raises(RunError, match=f"The {role} rule fired 0 times at {missed.name} and 1"),
+        composites[name].applied(model),
+        own_code(missed, role),
+    ):
+        slope_at_entry(model)
+    assert state_of(model) == before
+
+
+class own_code:  # noqa: N801 - reads as a function
+    """Inside, one place runs as a part of the model would that does not go the expected way."""
+
+    def __init__(self, place, role):
+        self.place, self.role = place, role
+
+    def __enter__(self):
+        module = self.place.module
+        if self.role is Role.ATTENTION:  # it does not ask the model's configuration
+            self.config = module.config
+            module.config = type(module.config)(**module.config.to_dict())
+            module.config._attn_implementation = "eager"
+            return
+        self.hooks = dict(module._forward_hooks), dict(module._forward_pre_hooks)
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
+
+    def __exit__(self, *_):
+        module = self.place.module
+        if self.role is Role.ATTENTION:
+            module.config = self.config
+            return
+        module._forward_hooks.update(self.hooks[0])
+        module._forward_pre_hooks.update(self.hooks[1])
+
+
+def test_attention_stays_causal(model64, name):
+    """The logits at a position have no slope at later positions, but some at all earlier ones."""
+    ids = IDS[:1]
+    leaf = torch.zeros(1, 6, 32, dtype=torch.float64, requires_grad=True)
+    with (
+        composites[name].applied(model64),
+        at_sites(model64, {Site(0, "resid_pre"): lambda _x: leaf}),
+    ):
+        logits = model64.hf(input_ids=ids, use_cache=False).logits[0]
+        for at in range(6):
+            (slope,) = torch.autograd.grad(logits[at, :20].sum(), leaf, retain_graph=True)
+            assert not slope[0, at + 1 :].any()
+            assert (slope[0, : at + 1].abs().sum(-1) > 1e-4).all()
+
+
+def test_its_inspection(model, name):
+    ids = IDS[:1]
+    found = inspect_composite(model, name, ids)
+    assert found.same_logits
+    assert found.logit == model.last_logits(ids).max().item()
+    assert found.audit == {
+        role: (rule, len(model.places(Role(role))), len(model.places(Role(role))))
+        for role, rule in composites[name].table.items()
+    }
+    leaf = torch.zeros(1, 6, 32, requires_grad=True)
+    entry = []
+    with (
+        composites[name].applied(model),
+        at_sites(model, {Site(0, "resid_pre"): lambda x: entry.append(x.detach()) or leaf}),
+    ):
+        (slope,) = torch.autograd.grad(model.last_logits(ids).max(), leaf)
+    assert found.relevance == pytest.approx((slope * entry[0]).sum().item(), rel=1e-4)
+
+
+def test_it_names_rules_that_are_registered_for_their_role(name):
+    for role, rule in composites[name].table.items():
+        assert rules[rule].role == role
+    assert Composite(composites[name].table) == composites[name]
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ({"nrom": "ln"}, r"Unknown role 'nrom'\. Did you mean 'norm'\? Known: norm, activation"),
+        ({"norm": "nl"}, r"Unknown rule 'nl'\. Did you mean 'ln'\? Known: "),
+        ({"norm": "identiti"}, r"Unknown rule 'identiti'\. Did you mean 'identity'\?"),
+        ({"norm": "half"}, r"The rule 'half' is for gate, not for norm\."),
+        ({"": "ln"}, r"Unknown role ''\. Known: norm"),
+    ],
+)
+def test_wrong_names_are_found_when_the_table_is_made(name, table, sentence):
+    with pytest.raises(InputError, match=sentence):
+        Composite({**composites[name].table, **table})
+
+
+def test_an_unknown_composite(name):
+    with pytest.raises(InputError, match=f"Did you mean '{name}'"):
+        composites[name[:-1] + "q"]
