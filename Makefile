@@ -15,10 +15,10 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "Error: '$(PYTHON)' is not Python 3.11 or newer. Name one: make PYTHON=python3.12" >&2; exit 1; }
-	@echo "Setting up .venv: packages of about 1 GB, a few minutes."
+	@echo "Setting up .venv: about 2 GB on disk, a few minutes."
 	test -e $(READY) || $(PYTHON) -m venv --clear .venv
 	rm -f $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
 run: $(READY)

@@ -139,8 +139,10 @@ def test_a_gate_of_other_branches(llama_model):
     refused(llama_model, "gate", gate=gate)
 
 
-def test_an_activation_of_another_name(model):
-    refused(model, "activation", activation_name="initializer_range")
+@pytest.mark.parametrize("name", ["relu", "no such function"])
+def test_an_activation_of_another_name(model, monkeypatch, name):
+    monkeypatch.setattr(model.config, "another_name", name, raising=False)
+    refused(model, "activation", activation_name="another_name")
 
 
 def test_a_declaration_that_does_not_fit_is_found_at_load(save_tiny, family, monkeypatch):

@@ -1,7 +1,7 @@
 """Exact patching against a naive loop: plain torch hooks, one unit and one full forward at a time.
 
-Uses nothing of this package but the run's prompts: the SAE is SAELens' own object, the model is
-Hugging Face's, and where a site is in it is written out here a second time.
+Uses nothing of this package but the prompts and what the family calls its parts: the SAE is
+SAELens' own object, the model is Hugging Face's, and where a site is is written out a second time.
 """
 
 import pytest
@@ -11,25 +11,23 @@ from relp_sae.patching import patch
 from relp_sae.records import Site
 from relp_sae.records.site import KINDS
 
-BLOCKS = {"gpt2": "transformer.h", "llama": "model.layers"}
-ATTENTION = {"gpt2": "attn", "llama": "self_attn"}
-
 
 class Probe:
     """Reads x at a site and adds a vector to it at one position."""
 
-    def __init__(self, hf, family, kind, layer):
+    def __init__(self, hf, names, kind, layer):
+        """``names`` says what the blocks and their attention and MLP are called."""
         self.hf = hf
         self.kind = kind
-        block = hf.get_submodule(f"{BLOCKS[family]}.{layer}")
+        self.block = hf.get_submodule(f"{names.blocks}.{layer}")
+        attention = self.block.get_submodule(names.attention)
         self.hooked = {
-            "resid_pre": block,
-            "resid_mid": block.get_submodule(ATTENTION[family]),
-            "resid_post": block,
-            "attn_out": block.get_submodule(ATTENTION[family]),
-            "mlp_out": block.mlp,
+            "resid_pre": self.block,
+            "resid_mid": attention,
+            "resid_post": self.block,
+            "attn_out": attention,
+            "mlp_out": self.block.get_submodule(names.mlp),
         }[kind]
-        self.block = block
 
     @torch.no_grad()
     def run(self, ids, pos=0, vector=0.0):
@@ -62,11 +60,13 @@ class Probe:
         finally:
             for handle in handles:
                 handle.remove()
-        x = {
-            "resid_pre": lambda: seen["input"],
-            "resid_mid": lambda: seen["input"] + seen["output"],
-        }
-        return x.get(self.kind, lambda: seen["output"])()[0], logits
+        match self.kind:
+            case "resid_pre":
+                return seen["input"][0], logits
+            case "resid_mid":
+                return (seen["input"] + seen["output"])[0], logits
+            case _:
+                return seen["output"][0], logits
 
 
 def naive_effect(run, probe, units, index, truth):
@@ -95,7 +95,7 @@ def naive_effect(run, probe, units, index, truth):
 @pytest.mark.parametrize("kind", KINDS)
 def test_equals_a_naive_loop(tiny_run, family, kind, truth):
     run = tiny_run(family, Site(1, kind), pairs=((6, (2, 3)), (4, (3,))))
-    probe = Probe(run.model.hf, family, kind, layer=1)
+    probe = Probe(run.model.hf, run.model.family, kind, layer=1)
     measured = patch(run, truth)
     naive = torch.tensor(
         [naive_effect(run, probe, measured.units, i, truth) for i in range(len(measured.units))]

@@ -19,7 +19,8 @@ from relp_sae.records.site import KINDS
 def test_batch_size_does_not_matter(tiny_run, family, truth):
     run = tiny_run(family, Site(1, "resid_pre"), Site(2, "mlp_out"), dtype="float64")
     one, three, all_at_once = (patch(run, truth, batch_size=n).score for n in (1, 3, 1000))
-    tolerance = {"gpt2": 1e-10, "llama": 1e-5}[family] * np.abs(one).max()  # float32 in its norms
+    relative = {"gpt2": 1e-10}.get(family, 1e-5)  # Llama's norms are float32 in any dtype
+    tolerance = relative * np.abs(one).max()
     np.testing.assert_allclose(three, one, rtol=0, atol=tolerance)
     np.testing.assert_allclose(all_at_once, one, rtol=0, atol=tolerance)
 
@@ -56,19 +57,20 @@ def test_all_units_at_once_replace_x(tiny_run, family, kind):
 @pytest.mark.parametrize("kind", ["resid_pre", "resid_mid", "resid_post"])
 @torch.no_grad()
 def test_all_units_of_the_stream_at_once_make_the_clean_run(tiny_run, family, kind):
-    site = Site(1, kind)
-    run = tiny_run(family, site)
+    run = tiny_run(family, Site(1, kind))
+    found = []
     for index, pair in enumerate(run.pairs):
         (steps,) = run.steps(index)
         added = torch.zeros(len(pair.clean_ids), run.model.d_model)
         added.index_add_(0, steps.pos, steps.vector)
-        with at_sites(run.model, {site: lambda _x, added=added: added}):
+        with at_sites(run.model, {run.sites[0]: lambda _x, added=added: added}):
             logits = run.model.last_logits(torch.tensor([pair.corrupted_ids]))
-        measured = run.measured[index]
-        moved = abs(measured.clean_metric - measured.corrupted_metric)
-        difference = abs(run.metric_of(index, logits).item() - measured.clean_metric)
-        assert moved > 1e-2
-        assert difference <= 1e-4 * moved
+        found.append(run.metric_of(index, logits).item())
+    clean = np.array([one.clean_metric for one in run.measured])
+    corrupted = np.array([one.corrupted_metric for one in run.measured])
+    largest = np.abs(clean - corrupted).max()
+    assert largest > 0.1
+    np.testing.assert_allclose(found, clean, rtol=0, atol=1e-4 * largest)
 
 
 def test_at_the_last_position_after_the_last_block_only_the_final_norm_is_left(tiny_run, family):
@@ -77,7 +79,8 @@ def test_at_the_last_position_after_the_last_block_only_the_final_norm_is_left(t
     run = tiny_run(family, site, pairs=((4, (3,)),))
     (steps,), (pair,) = run.steps(0), run.pairs
     x = run.activations[0].corrupted[site][-1]
-    logits = run.model.hf.lm_head(run.model.module(run.model.family.final_norm)(x + steps.vector))
+    final_norm = run.model.module(run.model.family.final_norm)
+    logits = run.model.hf.get_output_embeddings()(final_norm(x + steps.vector))
     difference = logits[:, pair.answer] - logits[:, pair.foil]
     expected = difference.double().numpy() - run.measured[0].corrupted_metric
     score = patch(run, "denoise").score

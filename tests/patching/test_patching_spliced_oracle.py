@@ -25,11 +25,14 @@ FLOAT32 = 1e-4
 
 @torch.no_grad()
 def site_state(run, dictionary, ids):
-    """Features (pos, d_sae) and error (pos, d_model) of a full run of a prompt."""
+    """Features (pos, d_sae) of a full run of a prompt, and what of x they leave (pos, d_model).
+
+    An SAE that normalises also restores a mean, which is no feature's, so it is the error unit's.
+    """
     seen, _ = read_sites(run.model, [dictionary.site], torch.tensor([ids]))
     x = seen[dictionary.site]
     code = dictionary.encode(x)
-    return code.features[0], (x - dictionary.decode(code))[0]
+    return code.features[0], (x - code.features @ dictionary.W_dec)[0]
 
 
 @torch.no_grad()

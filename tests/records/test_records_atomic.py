@@ -41,6 +41,8 @@ def test_a_writer_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_missing_folder_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"Cannot write .*a\.txt: No such file or directory"):
-        write_text(tmp_path / "none" / "a.txt", "text")
+def test_a_folder_is_made_where_it_can_be(tmp_path: Path) -> None:
+    write_text(tmp_path / "new" / "a.txt", "text")
+    assert (tmp_path / "new" / "a.txt").read_text() == "text"
+    with pytest.raises(InputError, match=r"Cannot write .*b\.txt: No such file or directory"):
+        write_text(tmp_path / "none" / "none" / "b.txt", "text")

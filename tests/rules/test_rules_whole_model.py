@@ -7,7 +7,7 @@ from relp_sae.models import at_sites, load_model
 from relp_sae.models.family import Role
 from relp_sae.records import Site
 from relp_sae.records.site import KINDS
-from relp_sae.rules import composites
+from relp_sae.rules import Composite, composites
 from relp_sae.rules.inspection import inspect_composite
 
 IDS = torch.tensor([[0, 17, 45, 99, 17, 8]])
@@ -58,8 +58,6 @@ def test_slopes_at_every_site_are_the_textbooks(model64, textbook, name):
 @pytest.mark.parametrize("role", Role)
 def test_each_rule_alone_is_the_textbooks(model64, textbook, role):
     """So that no rule's mistake hides behind another's."""
-    from relp_sae.rules import Composite
-
     (leaf,) = leaves(["here"]).values()
     with (
         Composite({role: textbook.LRP[role]}).applied(model64),

@@ -24,12 +24,12 @@ from relp_sae.training.architectures import architectures
 
 HERE = Path(__file__).parent
 MODEL, SAE = HERE / "model", HERE / "sae"
-SITE = Site(1, "resid_mid")
+SITE = Site(2, "resid_pre")
 TRAINING_SEED = 1_000_003
 """Of the sentences; tests use small seeds."""
 
-PAIRS, STEPS, BATCH, LR = 40_000, 2_500, 256, 3e-3
-D_SAE, K, SAE_STEPS, SAE_BATCH = 256, 12, 3_000, 1024
+PAIRS, STEPS, BATCH, LR = 40_000, 1_500, 128, 2e-3
+D_SAE, K, SAE_STEPS, SAE_BATCH = 256, 16, 2_000, 1024
 
 
 def is_held_out(pair: PromptPair) -> bool:
@@ -75,6 +75,7 @@ def train_model(tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
             n_embd=64,
             n_layer=3,
             n_head=4,
+            initializer_range=0.1,  # at the usual 0.02 so small a model does not get going
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,

@@ -70,9 +70,11 @@ def _added_slopes(
     model = run.model
     leaves = {site: tensor.requires_grad_() for site, tensor in added.items()}
     batch = len(next(iter(leaves.values())))
-    with at_sites(model, {site: _constant(leaf) for site, leaf in leaves.items()}):
+    additions = {site: _constant(leaf) for site, leaf in leaves.items()}
+    with torch.enable_grad(), at_sites(model, additions):
         logits = model.last_logits(model.token_ids(ids).expand(batch, -1))
-    slopes = torch.autograd.grad(run.metric_of(pair, logits).sum(), list(leaves.values()))
+        total = run.metric_of(pair, logits).sum()
+    slopes = torch.autograd.grad(total, list(leaves.values()))
     return {site: g.mean(0) for site, g in zip(leaves, slopes, strict=True)}
 
 

@@ -1,6 +1,5 @@
 """A Hugging Face causal language model with its parts found by role."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from relp_sae.errors import InputError
 from relp_sae.models.family import Family, Gate, Norm, Role
+from relp_sae.models.weights import weights_sha256
 from relp_sae.records import Site
 from relp_sae.tensors import Logits, Tokens
 
@@ -151,9 +151,5 @@ class LanguageModel:
         return torch.tensor([ids], device=self.device)
 
     def sha256(self) -> str:
-        """A hash over the names and values of all weights, as loaded."""
-        digest = hashlib.sha256()
-        for name, weight in self.hf.state_dict().items():
-            digest.update(name.encode())
-            digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy())
-        return digest.hexdigest()
+        """A hash over all weights."""
+        return weights_sha256(self.hf)

@@ -1,6 +1,7 @@
 """Does a family's declaration fit the model? Checked once at load, by running it."""
 
 from collections import Counter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,9 +48,9 @@ def _verify_roles(model: LanguageModel, ids: Tensor) -> None:
     modules = {module for place in places for module in (place.module, *place.branches)}
     runs: Counter[nn.Module] = Counter()
     inputs: dict[nn.Module, Tensor] = {}
-    outputs: dict[nn.Module, Tensor] = {}
+    outputs: dict[nn.Module, Any] = {}
 
-    def record(module: nn.Module, args: tuple, output: Tensor) -> None:
+    def record(module: nn.Module, args: tuple, output: Any) -> None:
         runs[module] += 1
         outputs[module] = output
         if args:  # attention may get all of its inputs by name
@@ -77,7 +78,7 @@ def _computes_its_role(
     model: LanguageModel,
     place: Place,
     inputs: dict[nn.Module, Tensor],
-    outputs: dict[nn.Module, Tensor],
+    outputs: dict[nn.Module, Any],
 ) -> bool:
     if place.role is Role.ATTENTION:
         return True

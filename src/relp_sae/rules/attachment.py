@@ -110,8 +110,11 @@ def _attention(model: LanguageModel, rule: Rule, fired: Fired, undo: ExitStack) 
                 query, key, value, lambda q, k, v: eager(module, q, k, v, *args, **kwargs)
             )
 
+        if place.module in _acting:  # a composite inside another one: give way to it afterwards
+            undo.callback(_acting.__setitem__, place.module, _acting[place.module])
+        else:
+            undo.callback(_acting.pop, place.module)
         _acting[place.module] = act
-        undo.callback(_acting.pop, place.module)
     before = model.config._attn_implementation
     undo.callback(model.hf.set_attn_implementation, before)
     model.hf.set_attn_implementation(ATTENTION_NAME)

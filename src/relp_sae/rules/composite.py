@@ -9,7 +9,7 @@ from relp_sae.errors import InputError, RunError
 from relp_sae.models import LanguageModel
 from relp_sae.models.family import Role
 from relp_sae.models.language_model import Place
-from relp_sae.registry import Registry
+from relp_sae.registry import Registry, suggestion
 from relp_sae.rules.attachment import attach
 from relp_sae.rules.rule import rules
 
@@ -52,9 +52,9 @@ class Audit:
 class Composite:
     """A table role -> rule name.
 
-    >>> Composite({"nrom": "ln"})
+    >>> Composite({"nrom": "ln"})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    relp_sae.errors.InputError: Unknown role 'nrom'. Known: norm, activation, gate, attention.
+    relp_sae.errors.InputError: Unknown role 'nrom'. Did you mean 'norm'? Known: norm, ...
     """
 
     table: Mapping[str, str]
@@ -62,7 +62,8 @@ class Composite:
     def __post_init__(self) -> None:
         for role, name in self.table.items():
             if role not in list(Role):
-                raise InputError(f"Unknown role '{role}'. Known: {', '.join(Role)}.")
+                hint = suggestion(role, Role)
+                raise InputError(f"Unknown role '{role}'. {hint}Known: {', '.join(Role)}.")
             if rules[name].role != role:
                 raise InputError(f"The rule '{name}' is for {rules[name].role}, not for {role}.")
 

@@ -15,6 +15,8 @@ from relp_sae.tensors import Steps
 class PairSteps:
     """The units of one pair at one site, ordered by position, the error unit of each last.
 
+    A position where the two runs agree (an unchanged token at resid_pre.0) has no unit.
+
     ``vector[u]`` is the step of unit u: ``delta * W_dec[feature]`` for a feature and
     e_clean - e_corrupted for the error unit, so the steps of a position sum to
     x_clean - x_corrupted. ``delta`` is f_clean - f_corrupted, or the norm of the error's step.
@@ -45,10 +47,12 @@ def pair_steps(
         active = delta[offset].nonzero()[:, 0]
         steps = delta[offset, active, None] * dictionary.W_dec[active]
         error = change[offset] - steps.sum(0)
-        pos.append(torch.full((len(active) + 1,), position))
-        feature.append(torch.cat([active.cpu(), torch.tensor([ERROR_UNIT])]))
-        deltas.append(torch.cat([delta[offset, active], error.norm()[None]]))
-        vectors.append(torch.cat([steps, error[None]]))
+        values = torch.cat([delta[offset, active], error.norm()[None]])
+        there = values != 0  # all but the error of a position where the two runs agree
+        pos.append(torch.full((int(there.sum()),), position))
+        feature.append(torch.cat([active.cpu(), torch.tensor([ERROR_UNIT])])[there.cpu()])
+        deltas.append(values[there])
+        vectors.append(torch.cat([steps, error[None]])[there])
     return PairSteps(
         dictionary.site, torch.cat(pos), torch.cat(feature), torch.cat(deltas), torch.cat(vectors)
     )

@@ -1,7 +1,7 @@
 """What the rest of the package needs of a sparse autoencoder."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -22,6 +22,7 @@ class Code:
     offset: Float[Tensor, "*batch pos d_model"]
 
 
+@runtime_checkable
 class Dictionary(Protocol):
     """A sparse autoencoder at one site. Stateless: encode and decode any number of times."""
 

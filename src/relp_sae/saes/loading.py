@@ -73,7 +73,7 @@ def require_fit(dictionary: Dictionary, model: LanguageModel) -> None:
 def _load(source: str, device: str, dtype: str) -> Dictionary:
     sae = _opened(source, _opener(source, device, dtype))
     hook_name = sae.cfg.metadata.hook_name
-    if not hook_name:
+    if not hook_name or not isinstance(hook_name, str):
         raise InputError(f"{source} does not say its site: cfg.json has no metadata.hook_name.")
     return as_dictionary(sae, Site.parse(hook_name), source)
 
@@ -82,7 +82,7 @@ def _opener(source: str, device: str, dtype: str) -> Callable[[], SAE]:
     """The way to open a source, chosen by what the source is."""
     folder = Path(str(files("relp_sae.saes") / "bundled" / BUNDLED.get(source, source)))
     path = folder if source in BUNDLED else Path(source)
-    if path.is_dir():
+    if source and path.is_dir():
         for name in ("cfg.json", "sae_weights.safetensors"):
             if not (path / name).is_file():
                 raise InputError(f"{source} is not a SAELens SAE: the folder has no {name}.")
@@ -113,7 +113,7 @@ def _opened(source: str, opener: Callable[[], SAE]) -> SAE:
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"Cannot read the SAE {source}: {reason}") from error
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # SAELens takes a file's content on trust
         raise InputError(
             f"Cannot read the SAE {source}: its cfg.json or weights are not what SAELens "
             f"expects ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})."

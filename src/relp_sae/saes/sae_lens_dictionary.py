@@ -1,12 +1,12 @@
 """Any SAELens SAE as a Dictionary."""
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
-from sae_lens import SAE
+from sae_lens import SAE, Transcoder
 
 from relp_sae.errors import InputError
+from relp_sae.models.weights import weights_sha256
 from relp_sae.records import Site
 from relp_sae.saes.dictionary import Code
 from relp_sae.tensors import Decoder, FeatureActs, Resid
@@ -43,7 +43,7 @@ class SaeLensDictionary:
 
     @torch.no_grad()
     def encode(self, x: Resid) -> Code:
-        raw = self.sae.encode(x - x.mean(-1, keepdim=True) if self.centred else x)
+        raw = self.sae.encode(self.as_trained(x))
         scale = self._scale()
         features = raw if scale is None else raw * scale
         reconstruction = self.sae.decode(raw)  # also clears the state that encode left
@@ -52,12 +52,12 @@ class SaeLensDictionary:
     def decode(self, code: Code) -> Resid:
         return code.features @ self.W_dec + code.offset
 
+    def as_trained(self, x: Resid) -> Resid:
+        """x as it was in training: less its mean, if ``centred``."""
+        return x - x.mean(-1, keepdim=True) if self.centred else x
+
     def sha256(self) -> str:
-        digest = hashlib.sha256()
-        for name, weight in sorted(self.sae.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy())
-        return digest.hexdigest()
+        return weights_sha256(self.sae)
 
     def _scale(self) -> FeatureActs | None:
         """s(x) of the last encode, by SAELens' normalisation; shape (*batch, pos, 1)."""
@@ -71,20 +71,30 @@ class SaeLensDictionary:
                 return None
 
 
+SCALINGS = ("none", "constant_norm_rescale", "layer_norm")
+"""What SAELens may do to x at run time; the others belong to training and are folded after it."""
+
+
 def as_dictionary(sae: SAE, site: Site, source: str) -> SaeLensDictionary:
     """Adapt a loaded SAE, folding decoder norms where its architecture needs them folded.
 
     Raises:
         InputError: an architecture that is not an SAE with a linear decoder.
     """
+    if isinstance(sae, Transcoder):
+        raise InputError(
+            f"{source} maps one site ({sae.cfg.d_in} dimensions) to another ({sae.cfg.d_out}): "
+            "a transcoder, not an SAE."
+        )
+    if sae.cfg.normalize_activations not in SCALINGS:
+        raise InputError(
+            f"{source}: its activations were scaled in training "
+            f"({sae.cfg.normalize_activations}) by a factor that the file does not hold. Fold the "
+            "factor into the weights (SAELens does so at the end of training)."
+        )
     if getattr(sae.cfg, "rescale_acts_by_decoder_norm", False):
         sae.fold_W_dec_norm()
         sae.cfg.rescale_acts_by_decoder_norm = False
-    if sae.cfg.normalize_activations == "expected_average_only_in":
-        raise InputError(
-            f"{source}: its activations were scaled in training by a factor that the file does not "
-            "hold. Fold the factor into the weights (SAELens does so at the end of training)."
-        )
     sae.requires_grad_(False)
     loading = sae.cfg.metadata.model_from_pretrained_kwargs or {}
     centred = bool(loading.get("center_writing_weights", False))
@@ -93,19 +103,18 @@ def as_dictionary(sae: SAE, site: Site, source: str) -> SaeLensDictionary:
     return dictionary
 
 
+@torch.no_grad()
 def _require_linear_decoder(dictionary: SaeLensDictionary) -> None:
-    """One active feature must add its row of W_dec, at any x; transcoders and others do not."""
+    """One active feature must add its row of W_dec, at any x, and nothing else may be added."""
     sae = dictionary.sae
-    d_in, d_out = sae.cfg.d_in, sae.W_dec.shape[-1]
-    if d_in != d_out:
-        raise InputError(
-            f"{dictionary.source} maps {d_in} to {d_out} dimensions: a transcoder, not an SAE."
-        )
-    x = torch.randn(1, 3, d_in, dtype=sae.dtype, device=sae.device)
-    code = dictionary.encode(x)
-    spread = (code.offset - code.offset.mean(-1, keepdim=True)).std(-2).max()
-    normalised = sae.cfg.normalize_activations in ("constant_norm_rescale", "layer_norm")
-    if not normalised and spread > 1e-3 * x.std():
+    x = torch.randn(1, 3, sae.cfg.d_in, generator=torch.Generator().manual_seed(0))
+    x = x.to(dtype=sae.dtype, device=sae.device)
+    code, whole = dictionary.encode(x), sae(dictionary.as_trained(x))
+    off = (dictionary.decode(code) - whole).abs().max()
+    if sae.cfg.normalize_activations == "none":  # otherwise the offset scales with x
+        off = torch.maximum(off, (code.offset - code.offset[:, :1]).abs().max())
+    tolerance = max(1e-2, 4 * torch.finfo(sae.dtype).eps)
+    if off > tolerance * torch.maximum(x.abs().max(), whole.abs().max()):
         raise InputError(
             f"{dictionary.source}: architecture '{sae.cfg.architecture()}' has no linear decoder; "
             "one feature's effect is not a row of W_dec."
