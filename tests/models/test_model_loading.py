@@ -50,6 +50,19 @@ def test_its_logits_are_those_of_transformers_own_attention(folder, dtype):
     torch.testing.assert_close(model.last_logits(IDS), expected, rtol=0, atol=float(tolerance))
 
 
+def test_a_checkpoint_without_its_head(save_tiny):
+    """As the Hub's gpt2 is: no prefix, no lm_head. Where the head is tied, nothing is missing."""
+    whole = save_tiny("gpt2")
+    model = load_model(str(whole))
+    model.hf.transformer.save_pretrained(whole)
+    assert "wte.weight" in load_file(whole / "model.safetensors")
+    assert load_model(str(whole)).sha256() == model.sha256()
+    untied = save_tiny("llama")
+    load_model(str(untied)).hf.model.save_pretrained(untied)
+    with pytest.raises(InputError, match=r"1 weights are not in its files, such as lm_head"):
+        load_model(str(untied))
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
@@ -86,7 +99,7 @@ def test_gpt2_whose_attention_takes_another_path_is_refused(save_tiny, setting, 
         load_model(str(save_tiny("gpt2", **{setting: True})))
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:99", "", "mps"])
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "", "mps", "meta"])
 def test_a_device_that_is_not_here(device, folder):
     with pytest.raises(InputError, match=f"Device '{device}' is not available here"):
         load_model(str(folder), device=device)

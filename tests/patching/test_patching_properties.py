@@ -144,6 +144,12 @@ def test_an_unknown_truth_gets_a_suggestion(tiny_run):
         patch(run, "denoising")
 
 
+def test_bfloat16_is_refused(load_tiny, make_run):
+    run = make_run(load_tiny("gpt2", "bfloat16"), "resid_pre.1")
+    with pytest.raises(InputError, match="Use float32 or float64"):
+        patch(run, "denoise", progress=pytest.fail)
+
+
 def test_dropped_pairs_are_not_patched(tiny_run):
     run = tiny_run("gpt2", Site(1, "resid_pre"))
     wrong = replace(run.pairs[0], answer=run.pairs[0].foil, foil=run.pairs[0].answer)

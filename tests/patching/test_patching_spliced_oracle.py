@@ -44,14 +44,14 @@ def spliced_effects(run, pair, site, truth):
     there = "corrupted" if here == "clean" else "clean"
     features, error = site_state(run, dictionary, ids[here])
     target_features, target_error = site_state(run, dictionary, ids[there])
-    base = {pos: a != b for pos, (a, b) in enumerate(zip(*ids.values(), strict=True))}
-    start = min(pos for pos, changed in base.items() if changed)
-    length, d_sae = features.shape
+    changed = features != target_features
+    changed_error = (error != target_error).any(1)
+    first = next(pos for pos, (a, b) in enumerate(zip(*ids.values(), strict=True)) if a != b)
     units = [
         (pos, feature)
-        for pos in range(start, length)
-        for feature in [*range(d_sae), ERROR_UNIT]
-        if feature == ERROR_UNIT or features[pos, feature] != target_features[pos, feature]
+        for pos in range(first, len(features))
+        for feature in [*range(features.shape[1]), ERROR_UNIT]
+        if (changed_error[pos] if feature == ERROR_UNIT else changed[pos, feature])
     ]
 
     def set_features(seen):

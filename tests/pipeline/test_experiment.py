@@ -1,5 +1,7 @@
 """A run from config to folder: complete, honest about its inputs, and resumable."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -140,4 +142,92 @@ def test_runs_of_other_pairs_do_not_join(config, tmp_path):
     truth = run_experiment(config.model_copy(update={"methods": (), "n": 2}), tmp_path / "truth")
     with pytest.raises(InputError, match="n is 3 in the first and 2 in the second"):
         join_folders([estimates, truth], tmp_path / "joined")
+    assert not (tmp_path / "joined").exists()
+
+
+def interrupted_run(config, out):
+    """A run that stops after its first pair."""
+
+    def stop(_what, pairs):
+        yield next(iter(pairs))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(config, out, stop)
+
+
+def test_a_run_whose_sae_changed_is_not_continued(config, sae_folder, tmp_path):
+    import shutil
+
+    sae = tmp_path / "sae"
+    shutil.copytree(config.saes[0], sae)
+    config = config.model_copy(update={"saes": (str(sae),)})
+    interrupted_run(config, tmp_path / "run")
+    shutil.rmtree(sae)
+    shutil.copytree(sae_folder("resid_pre.1", seed=9), sae)
+    with pytest.raises(InputError, match="changed since"):
+        run_experiment(config, tmp_path / "run")
+
+
+def test_bad_lines_are_dropped_counted_and_reported(config, tmp_path):
+    lines = Path(config.task).read_text()
+    (tmp_path / "pairs.jsonl").write_text("not json\n" + lines)
+    changed = config.model_copy(update={"task": str(tmp_path / "pairs.jsonl"), "n": None})
+    with pytest.raises(InputError, match="line 1"):
+        run_experiment(changed, tmp_path / "run")
+    skipping = changed.model_copy(update={"skip_bad": True})
+    folder = run_experiment(skipping, tmp_path / "run")
+    behaviour = folder.read_manifest().behaviour
+    assert behaviour.measured == 3
+    assert [line.split(":")[0] for line in behaviour.bad_lines] == ["line 1"]
+    assert "1 lines of the pairs file could not be used" in (folder.path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"methods": (), "truths": ()}, "Nothing to do"),
+        ({"dtype": "bfloat16"}, "cannot be measured in bfloat16"),
+        ({"device": "meta"}, "Device 'meta' is not available"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(config, tmp_path, change, sentence):
+    with pytest.raises(InputError, match=sentence):
+        run_experiment(config.model_copy(update=change), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_prompt_longer_than_the_model_reads_is_refused(config, tmp_path):
+    import json
+
+    ids = [0, *range(2, 80)]
+    line = {"clean_ids": ids, "corrupted_ids": [*ids[:-1], 3], "answer_id": 4, "foil_id": 5}
+    (tmp_path / "long.jsonl").write_text(json.dumps(line))
+    changed = config.model_copy(update={"task": str(tmp_path / "long.jsonl"), "n": None})
+    with pytest.raises(InputError, match="reads at most 64 tokens"):
+        run_experiment(changed, tmp_path / "run")
+
+
+def test_a_full_disk_leaves_no_folder(config, tmp_path, monkeypatch):
+    import errno
+    import os
+
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        run_experiment(config, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_make_no_comparison_do_not_join(config, tmp_path):
+    truth = run_experiment(
+        config.model_copy(update={"methods": (), "truths": ("noise",)}), tmp_path / "truth"
+    )
+    with pytest.raises(InputError, match="several of them hold noise"):
+        join_folders([truth, truth], tmp_path / "joined")
+    interrupted_run(config, tmp_path / "half")
+    with pytest.raises(InputError, match="unfinished run"):
+        join_folders([truth, RunFolder.open(tmp_path / "half")], tmp_path / "joined")
     assert not (tmp_path / "joined").exists()

@@ -45,6 +45,7 @@ MANIFEST = Manifest(
         platform="linux",
         packages={"numpy": "2"},
         model_sha256="00",
+        inputs_sha256="ef" * 32,
         command="relp-sae run",
         started="now",
     ),

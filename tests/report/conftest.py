@@ -49,6 +49,7 @@ def manifest() -> Manifest:
             platform="linux",
             packages={"torch": "2.8.0", "numpy": "2.1.0"},
             model_sha256="ab" * 32,
+            inputs_sha256="ef" * 32,
             command="relp-sae run --model tiny-model --out 'my run'",
             started="2025-11-22T10:00:00Z",
         ),
@@ -65,6 +66,7 @@ def manifest() -> Manifest:
         sae_quality={
             site: SaeQuality(
                 source="made-up/<sae>",
+                trained_on="made-up",
                 sha256="cd" * 32,
                 l0=47.9,
                 explained_variance=0.75,

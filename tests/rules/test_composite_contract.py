@@ -163,6 +163,30 @@ def missing(place):
     hooks.update(kept)
 
 
+def test_a_place_that_runs_more_often_than_the_others_is_an_error(model, name):
+    """A part that is called twice a pass would count its slope twice."""
+    if "norm" in composites[name].table:
+        once, twice = model.places(Role.NORM)[:2]
+        with (
+            pytest.raises(RunError, match=rf"fired 1 times at {once.name} and 2 times elsewhere"),
+            composites[name].applied(model),
+            also(once.module, twice.module),
+        ):
+            slope_at_entry(model)
+
+
+def void(_output):
+    """A hook that returns nothing changes nothing."""
+
+
+@contextmanager
+def also(module, another):
+    """Inside, whenever one module has run, another one runs as well."""
+    handle = module.register_forward_hook(lambda _m, args, _out: void(another(*args)))
+    yield
+    handle.remove()
+
+
 def test_a_composite_inside_another_one_gives_way_afterwards(model, name):
     composite = composites[name]
     _, plain = slope_at_entry(model)
@@ -196,6 +220,7 @@ def test_its_inspection(model, name):
     ids = IDS[:1]
     found = inspect_composite(model, name, ids)
     assert found.same_logits
+    found.require_same_logits()
     assert found.logit == model.last_logits(ids).max().item()
     assert found.audit == {
         role: (rule, len(model.places(Role(role))), len(model.places(Role(role))))
@@ -209,3 +234,18 @@ def test_its_inspection(model, name):
     ):
         (slope,) = torch.autograd.grad(model.last_logits(ids).max(), leaf)
     assert found.relevance == pytest.approx((slope * entry[0]).sum().item(), rel=1e-4)
+
+
+def test_an_inspection_notices_another_value(model, name, monkeypatch):
+    ids = IDS[:1]
+    untouched = model.last_logits(ids)
+
+    def otherwise(_model, _ids):
+        return untouched + 1 if not torch.is_grad_enabled() else 1.5 * last_logits(model, ids)
+
+    last_logits = type(model).last_logits
+    monkeypatch.setattr(type(model), "last_logits", otherwise)
+    found = inspect_composite(model, name, ids)
+    assert not found.same_logits
+    with pytest.raises(RunError, match="the logits differ from those of the untouched model"):
+        found.require_same_logits()

@@ -103,6 +103,30 @@ def test_an_sae_that_does_not_fit(paired_run, sae_folder):
             dataclasses.replace(paired_run, dictionaries=saes)
 
 
+def test_a_prompt_that_is_too_long(paired_run):
+    pair = paired_run.pairs[0]
+    ids = [tuple(pair.clean_ids) + (5,) * 57, tuple(pair.corrupted_ids) + (5,) * 57]
+    longest = dataclasses.replace(pair, clean_ids=ids[0], corrupted_ids=ids[1])
+    assert len(with_pairs(paired_run, longest).measured) == 1
+    longer = dataclasses.replace(pair, clean_ids=(*ids[0], 5), corrupted_ids=(*ids[1], 5))
+    with pytest.raises(InputError, match="reads at most 64 tokens; the prompt 'clean of 7' has 65"):
+        with_pairs(paired_run, pair, longer)
+
+
+@pytest.mark.parametrize("where", ["clean_ids", "corrupted_ids", "answer", "foil"])
+def test_a_token_that_the_model_does_not_know(paired_run, where):
+    pair, size = paired_run.pairs[1], paired_run.model.config.vocab_size
+    for token, known in ((size - 1, True), (size, False)):
+        old = getattr(pair, where)
+        new = (*old[:-1], token) if isinstance(old, tuple) else token
+        changed = dataclasses.replace(pair, **{where: new})
+        if known:
+            assert with_pairs(paired_run, changed).pairs == [changed]
+        else:
+            with pytest.raises(InputError, match=f"knows the token ids 0 to {size - 1};.* {size}"):
+                with_pairs(paired_run, changed)
+
+
 def test_a_model_that_gives_no_numbers(save_tiny, family, paired_run):
     model = load_model(str(save_tiny(family)))
     with torch.no_grad():

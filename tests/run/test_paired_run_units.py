@@ -1,11 +1,13 @@
 """The units of a run: an exact decomposition of what differs between the two prompts."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from relp_sae.attribution import attribute
-from relp_sae.models import at_sites
+from relp_sae.models import at_sites, read_sites
 from relp_sae.records import ERROR_UNIT, Site
 from relp_sae.records.site import KINDS
 
@@ -132,6 +134,26 @@ def test_before_the_first_change_both_runs_are_one(paired_run):
             start = pair.first_change
             assert torch.equal(seen.clean[site][:start], seen.corrupted[site][:start])
             assert not torch.equal(seen.clean[site][start:], seen.corrupted[site][start:])
+
+
+def test_float_noise_before_the_first_change_makes_no_unit(paired_run, monkeypatch):
+    """On other hardware the same prefix may come out with other last bits in the two runs."""
+    draw = torch.Generator().manual_seed(0)
+
+    def noisy(model, sites, ids):
+        seen, logits = read_sites(model, sites, ids)
+        noise = {site: 1e-4 * torch.randn(x.shape, generator=draw) for site, x in seen.items()}
+        return {site: x + noise[site] for site, x in seen.items()}, logits
+
+    monkeypatch.setattr("relp_sae.run.measurement.read_sites", noisy)
+    run = dataclasses.replace(paired_run)  # not measured yet
+    for index, pair in enumerate(run.pairs):
+        assert run.units.pos[run.units.pair == index].min() == pair.first_change
+        seen = run.activations[index]
+        for site in run.sites:
+            start = pair.first_change
+            assert torch.equal(seen.clean[site][:start], seen.corrupted[site][:start])
+    assert not np.array_equal(run.units.delta, paired_run.units.delta)
 
 
 @pytest.mark.parametrize("base", ["corrupted", "clean"])

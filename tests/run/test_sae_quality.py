@@ -49,6 +49,7 @@ def test_quality_counted_out(run64, site):
     assert quality.spliced_clean_metric == pytest.approx(np.mean(metrics))
     assert quality.spliced_clean_metric != pytest.approx(quality.clean_metric, rel=1e-2)
     assert (quality.source, quality.sha256) == (dictionary.source, dictionary.sha256())
+    assert quality.trained_on == "tiny"
 
 
 def test_the_share_of_error_units(run64):

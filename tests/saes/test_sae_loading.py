@@ -40,11 +40,11 @@ def test_dtype_of_the_weights(folder):
     assert torch.equal(sae.W_dec, stored.double())
 
 
-def test_a_folder_of_folders_with_sites(tmp_path, sae_folder):
-    for site in ("resid_pre.0", "resid_pre.1", "mlp_out.1"):
-        sae_folder(site).rename(tmp_path / Site.parse(site).hook_name)
-    saes = load_saes(str(tmp_path), sites=["resid_pre.1", "blocks.1.hook_mlp_out"])
-    assert set(saes) == {Site(1, "resid_pre"), Site(1, "mlp_out")}
+@pytest.mark.parametrize("source", ["smollm2-135m-topk", "a folder"])
+def test_sites_belong_to_a_release_alone(folder, source):
+    name = str(folder) if source == "a folder" else source
+    with pytest.raises(InputError, match="is one SAE with its own site; leave sites away"):
+        load_saes(name, sites=["resid_pre.1"])
 
 
 def test_a_release_of_the_registry(monkeypatch, folder):

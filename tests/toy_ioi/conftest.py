@@ -1,6 +1,8 @@
 """A small model that truly does IOI, with an SAE; ``train.py`` made both."""
 
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +13,12 @@ from relp_sae.saes import load_saes
 from relp_sae.tasks import tasks
 
 HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def toy_ioi_training():
+    """What ``train.py`` defines."""
+    return SimpleNamespace(**runpy.run_path(str(HERE / "train.py")))
 
 
 @pytest.fixture(scope="session")

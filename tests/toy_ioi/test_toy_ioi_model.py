@@ -5,14 +5,11 @@ import re
 
 import pytest
 import torch
-from train import HERE, K, TRAINING_SEED, is_held_out, make_tokenizer
 
 from relp_sae.saes import reconstructed
 from relp_sae.tasks import tasks
 from relp_sae.tasks.ioi_words import NAMES
 from relp_sae.tasks.loading import load_task
-
-SENTENCES = 600
 
 
 @torch.no_grad()
@@ -27,13 +24,14 @@ def last_logits(model, prompts):
 
 
 @pytest.fixture(scope="module")
-def sentences(toy_ioi_model):
-    """Pairs of which no two names stood together in training, nor any sentence as a whole."""
-    made = tasks["ioi"](toy_ioi_model.tokenizer, n=10 * SENTENCES, seed=TRAINING_SEED + 1)
-    return [pair for pair in made if is_held_out(pair)][:SENTENCES]
+def sentences(toy_ioi_model, toy_ioi_training):
+    """Pairs of names that never stood together in training."""
+    made = tasks["ioi"](toy_ioi_model.tokenizer, n=6000, seed=3)
+    return [pair for pair in made if toy_ioi_training.is_held_out(pair)]
 
 
 def test_solves_ioi_on_names_never_seen_together(toy_ioi_model, sentences):
+    assert len(sentences) > 500
     tokenizer = toy_ioi_model.tokenizer
     names = torch.tensor([tokenizer.convert_tokens_to_ids(f" {name}") for name in NAMES])
     assert len(names.unique()) == len(NAMES)
@@ -52,20 +50,22 @@ def test_follows_the_giver_when_it_is_flipped(toy_ioi_model, sentences):
     assert (logits.argmax(1) == foils).float().mean() > 0.98
 
 
-def test_is_small():
+def test_is_small(toy_ioi_training):
+    folders = toy_ioi_training.MODEL, toy_ioi_training.SAE
     sizes = {
-        path.relative_to(HERE).as_posix(): path.stat().st_size
-        for folder in ("model", "sae")
-        for path in (HERE / folder).iterdir()
+        f"{path.parent.name}/{path.name}": path.stat().st_size
+        for folder in folders
+        for path in folder.iterdir()
     }
     assert sizes["model/model.safetensors"] < 1_000_000
     assert sizes["sae/sae_weights.safetensors"] < 200_000
     assert sum(sizes.values()) < 1_200_000
 
 
-def test_the_committed_tokenizer_is_the_one_that_the_script_makes(toy_ioi_model):
+def test_the_tokenizer_is_the_one_that_the_script_makes(toy_ioi_model, toy_ioi_training):
     """If the task's words change, the toy must be trained anew: python tests/toy_ioi/train.py"""
-    assert toy_ioi_model.tokenizer.get_vocab() == make_tokenizer().get_vocab()
+    made = toy_ioi_training.make_tokenizer()
+    assert toy_ioi_model.tokenizer.get_vocab() == made.get_vocab()
     pairs = tasks["ioi"](toy_ioi_model.tokenizer, n=50, seed=1)
     unknown = toy_ioi_model.tokenizer.unk_token_id
     assert not any(unknown in pair.clean_ids for pair in pairs)
@@ -83,11 +83,11 @@ def test_the_sae_explains_its_site(toy_ioi_model, toy_ioi_saes, sentences):
     assert sum(wrong) <= 2
 
 
-def test_the_sae_is_sparse_and_alive(toy_ioi_run):
+def test_the_sae_is_sparse_and_alive(toy_ioi_run, toy_ioi_training):
     ((site, sae),) = toy_ioi_run.dictionaries.items()
     x = torch.cat([seen.clean[site][1:] for seen in toy_ioi_run.activations])
     active = sae.encode(x).features != 0
-    assert (active.sum(1) <= K).all()
+    assert (active.sum(1) <= toy_ioi_training.K).all()
     assert active.any(0).float().mean() > 0.5
     rest = x - sae.decode(sae.encode(x))
     assert rest.square().sum() < 0.15 * (x - x.mean(0)).square().sum()

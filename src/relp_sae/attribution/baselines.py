@@ -24,7 +24,7 @@ def direct(run: PairedRun, pair: int, _base: Base) -> np.ndarray:
 
 
 def random(run: PairedRun, pair: int, _base: Base) -> np.ndarray:
-    """Normal noise (units,), the same for the same pair index: what chance looks like."""
+    """Normal noise (units,), decided by the pair's index alone: what chance is like."""
     return np.random.default_rng(pair).standard_normal(len(run.units_of(pair)))
 
 

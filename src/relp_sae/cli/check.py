@@ -31,8 +31,8 @@ def command(
     table = Table(
         "composite", "rules fired / places", "logits", "conserved", title=f"Rules on {model}"
     )
-    for name in composites:
-        seen = inspect_composite(loaded, name, ids)
+    inspected = {name: inspect_composite(loaded, name, ids) for name in composites}
+    for name, seen in inspected.items():
         fired = [
             f"{rule} {fired}/{places} ({role})"
             for role, (rule, fired, places) in seen.audit.items()
@@ -44,6 +44,8 @@ def command(
             f"{seen.relevance / seen.logit:.4f}",
         )
     console.print(table)
+    for seen in inspected.values():
+        seen.require_same_logits()
     console.print(
         f"Family '{loaded.config.model_type}': {loaded.n_layers} layers, d_model {loaded.d_model}; "
         "every declared part ran once a pass and every kind of site moves the logits."

@@ -28,7 +28,10 @@ Saes = Annotated[
 Task = Annotated[
     str, Option(help="A task's name (relp-sae list tasks), or your own pairs: FILE.jsonl.")
 ]
-N = Annotated[int, Option("--n", min=1, help="Prompt pairs.")]
+N = Annotated[
+    int | None,
+    Option("--n", min=1, help="Prompt pairs. Default: 32 of a task, all of a pairs file."),
+]
 Metric = Annotated[str, Option(help="Behaviour metric (relp-sae list metrics).")]
 Methods = Annotated[
     str, Option(help="Estimates, with commas; integrated-gradients:20 takes 20 steps.")
@@ -38,9 +41,15 @@ BaseOption = Annotated[
     str,
     Option("--base", help="Run at which slopes are taken: corrupted, clean or both."),
 ]
-Seed = Annotated[int, Option(help="Seed of the pairs and of the resampling.")]
+Seed = Annotated[int, Option(min=0, help="Seed of the pairs and of the resampling.")]
 Device = Annotated[str, Option(help="cpu, cuda, cuda:1, ...")]
-Dtype = Annotated[str, Option(help="float32, float64 or bfloat16.")]
+Dtype = Annotated[
+    str,
+    Option(
+        help="float32 or float64 (some of Hugging Face's norms and softmaxes still pass through "
+        "float32); bfloat16 for estimates only."
+    ),
+]
 BatchSize = Annotated[int, Option(min=1, help="Units patched in one batch.")]
 Bootstrap = Annotated[int, Option(min=100, help="Bootstrap resamples of the pairs.")]
 SkipBad = Annotated[bool, Option(help="Drop and count bad lines of a pairs file.")]

@@ -47,7 +47,8 @@ def embedded_folder() -> Path:
             gguf = _fetch(Path(making))
             plain = Path(making) / "plain"
             _dequantise(gguf, plain)
-            plain.rename(folder)
+            if not folder.is_dir():  # another process may have made it meanwhile
+                plain.rename(folder)
     except OSError as error:
         raise InputError(
             f"Cannot make {folder}: {error.strerror or error}. "

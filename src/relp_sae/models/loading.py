@@ -51,10 +51,13 @@ def _read(
     name: str, source: str, dtype: torch.dtype
 ) -> tuple[Family, PreTrainedTokenizerBase, Any]:
     """Family, tokenizer and Hugging Face model, as they are on disk."""
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    local = Path(source).is_dir()  # then nothing is asked of the Hub
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=local)
     family = _family_of(name, config.model_type)
     family.refuse(config)
-    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(
+        source, trust_remote_code=False, local_files_only=local
+    )
     if not tokenizer.vocab_size:  # what some families make of a folder without a tokenizer
         raise ValueError("it has no tokenizer (tokenizer.json)")
     transformers_logging.disable_progress_bar()
@@ -63,6 +66,7 @@ def _read(
         dtype=dtype,
         attn_implementation="eager",
         trust_remote_code=False,
+        local_files_only=local,
         output_loading_info=True,
     )
     hf, report = loaded
@@ -79,8 +83,8 @@ def parse_device(device: str) -> torch.device:
     """
     try:
         parsed = torch.device(device)
-        torch.empty(1, device=parsed)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, device=parsed).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(
             f"Device '{device}' is not available here. Use cpu, or cuda with a GPU."
         ) from error

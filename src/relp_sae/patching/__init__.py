@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable
 
 from relp_sae.patching.restart import BlockCalls
-from relp_sae.patching.truth import Truth, truths
+from relp_sae.patching.truth import Truth, require_precision, truths
 from relp_sae.records import FeatureScores
 from relp_sae.run import PairedRun
 
-__all__ = ["BlockCalls", "Truth", "patch", "truths"]
+__all__ = ["BlockCalls", "Truth", "patch", "require_precision", "truths"]
 
 BATCH_SIZE = 128
 
@@ -22,8 +22,9 @@ def patch(
     """Measure the effect of every unit of every kept pair by intervening.
 
     Raises:
-        InputError: unknown truth.
+        InputError: unknown truth, or a model in bfloat16.
     """
+    require_precision(str(run.model.dtype).removeprefix("torch."))
     chosen, calls = truths[truth], BlockCalls()
     effects = [chosen.pair_effects(run, pair, batch_size, calls) for pair in progress(run.kept)]
     return run.scores("truth", truth, chosen.base, effects)

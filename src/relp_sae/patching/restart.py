@@ -21,6 +21,9 @@ from relp_sae.models import LanguageModel, at_sites
 from relp_sae.records import Site
 from relp_sae.tensors import Logits, Steps
 
+CACHE = object()
+"""Stands in recorded arguments where the model gave a key-value cache."""
+
 
 @dataclass(frozen=True)
 class FrozenPrefix:
@@ -79,8 +82,7 @@ class BaseRun:
         with at_sites(self.model, {site: add}):
             for block, arguments in recorded:
                 filled = {
-                    name: prefix if isinstance(value, Cache) else value
-                    for name, value in arguments.items()
+                    name: prefix if value is CACHE else value for name, value in arguments.items()
                 }
                 hidden = block(hidden, **filled)
         return self.model.unembed(hidden[:, -1])
@@ -101,7 +103,12 @@ class BaseRun:
                 arguments = dict(bound.arguments)
                 extra = arguments.pop("kwargs", {})
                 arguments.pop("hidden_states")
-                calls.append((module, arguments | extra))
+                # The cache itself is not kept: a restart puts its own prefix in its place.
+                kept = {
+                    name: CACHE if isinstance(value, Cache) else value
+                    for name, value in (arguments | extra).items()
+                }
+                calls.append((module, kept))
 
             handles.append(block.register_forward_pre_hook(record, with_kwargs=True))
         try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from relp_sae.errors import InputError
 from relp_sae.patching.restart import BlockCalls
 from relp_sae.records.scores import Base
 from relp_sae.registry import Registry
@@ -20,6 +21,19 @@ class Truth:
 
     pair_effects: PairEffects
     base: Base
+
+
+def require_precision(dtype: str) -> None:
+    """Check that effects of single units can be measured in a type.
+
+    Raises:
+        InputError: bfloat16, in which most of them are lost in rounding.
+    """
+    if dtype == "bfloat16":
+        raise InputError(
+            "Truths cannot be measured in bfloat16: its rounding is larger than the effect of most "
+            "units. Use float32 or float64; estimates alone (relp-sae attribute) may use bfloat16."
+        )
 
 
 truths: Registry[Truth] = Registry("truth", "relp_sae.patching")

@@ -48,7 +48,11 @@ class RunFolder:
             ) from error
         except OSError as error:
             raise InputError(f"Cannot make the run folder {path}: {error.strerror}.") from error
-        folder.write_manifest(manifest)
+        try:
+            folder.write_manifest(manifest)
+        except InputError:
+            folder.path.rmdir()
+            raise
         return folder
 
     @staticmethod

@@ -11,18 +11,33 @@ def join_folders(folders: Sequence[RunFolder], out: Path) -> RunFolder:
     """A new folder with the scores of several runs of the same model, SAEs and pairs.
 
     Raises:
-        InputError: the runs differ in what they are about, or ``out`` exists.
+        InputError: a run is unfinished, they differ in what they are about or hold the same
+            score, there is no estimate or no truth among them, or ``out`` exists.
     """
     manifests = [folder.read_manifest() for folder in folders]
     first = manifests[0]
-    for folder, manifest in zip(folders[1:], manifests[1:], strict=True):
-        for field in ("model", "saes", "task", "n", "metric", "seed", "dtype"):
+    for folder, manifest in zip(folders, manifests, strict=True):
+        if manifest.status != "done":
+            raise InputError(f"{folder.path} holds an unfinished run; finish it first.")
+        for field in ("model", "saes", "task", "n", "metric", "seed", "dtype", "skip_bad"):
             one, other = getattr(first.config, field), getattr(manifest.config, field)
             if one != other:
                 raise InputError(
                     f"{folders[0].path} and {folder.path} cannot be joined: {field} is {one} in "
                     f"the first and {other} in the second."
                 )
+        if manifest.provenance.inputs_sha256 != first.provenance.inputs_sha256:
+            raise InputError(
+                f"{folders[0].path} and {folder.path} cannot be joined: the model, the SAEs, the "
+                "pairs or the version of this package changed in between."
+            )
+    scores = [score for folder in folders for score in folder.read_scores()]
+    labels = [(score.kind, score.label) for score in scores]
+    if len(set(labels)) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)[1]
+        raise InputError(f"The folders cannot be joined: several of them hold {twice}.")
+    if {score.kind for score in scores} != {"estimate", "truth"}:
+        raise InputError("A comparison needs a folder with estimates and one with truths.")
     config = first.config.model_copy(
         update={
             "methods": tuple(dict.fromkeys(m for one in manifests for m in one.config.methods)),
@@ -51,5 +66,5 @@ def join_folders(folders: Sequence[RunFolder], out: Path) -> RunFolder:
     )
     folder = RunFolder.create(out, joined)
     folder.write_pairs(folders[0].read_pairs())
-    folder.write_scores([score for one in folders for score in one.read_scores()])
+    folder.write_scores(scores)
     return folder

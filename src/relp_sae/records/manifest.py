@@ -19,12 +19,12 @@ class RunConfig(_Record):
     model: str
     saes: tuple[str, ...]
     task: str
-    n: int = Field(ge=1)
+    n: int | None = Field(default=None, ge=1)  # None: 32 pairs of a task, all of a file
     metric: str = "logit_diff"
     methods: tuple[str, ...]
     truths: tuple[str, ...]
     base: Base
-    seed: int
+    seed: int = Field(ge=0)
     device: str
     dtype: str
     batch_size: int = Field(ge=1)
@@ -60,8 +60,9 @@ class RoleAudit(_Record):
 class Behaviour(_Record):
     """Does the model do the task at all? Metrics are means over all measured pairs.
 
-    ``clean_accuracy`` is the share of pairs whose clean metric is positive; the corrupted figures
-    say what the counterfactual does. ``dropped`` maps a reason to the number of pairs left out.
+    An accuracy is the share of pairs whose answer has a higher logit than the foil, in the clean
+    run or the corrupted one. ``dropped`` maps a reason to the number of pairs left out, and
+    ``bad_lines`` names the lines of a pairs file that could not be used at all.
     """
 
     measured: int
@@ -71,6 +72,7 @@ class Behaviour(_Record):
     corrupted_accuracy: float
     clean_metric: float
     corrupted_metric: float
+    bad_lines: tuple[str, ...] = ()
 
 
 class SaeQuality(_Record):
@@ -82,6 +84,7 @@ class SaeQuality(_Record):
     """
 
     source: str
+    trained_on: str  # the model that its metadata name
     sha256: str
     l0: float
     explained_variance: float
@@ -98,6 +101,9 @@ class Provenance(_Record):
     platform: str
     packages: dict[str, str]
     model_sha256: str
+    inputs_sha256: (
+        str  # of the weights of model and SAEs, the pairs and the version of this package
+    )
     command: str
     started: str
 

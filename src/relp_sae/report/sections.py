@@ -9,6 +9,7 @@ from relp_sae.faithfulness import measures
 from relp_sae.faithfulness.agreement import pair_values
 from relp_sae.faithfulness.alignment import align
 from relp_sae.records import Agreement, Contrast, FeatureScores, Manifest
+from relp_sae.records.manifest import Behaviour
 from relp_sae.report import setup_tables, tables
 from relp_sae.report.blocks import Code, Picture, Section, Table
 from relp_sae.report.seed import seed_section
@@ -88,10 +89,19 @@ def behaviour(manifest: Manifest) -> Section:
             f"It prefers the answer on {percent(found.clean_accuracy)} of the {found.measured} "
             f"clean prompts. {found.kept} pairs are kept and "
             f"{sum(found.dropped.values())} left out. {verdict}",
+            *_bad_lines(found),
             setup_tables.behaviour_table(found),
             *([setup_tables.dropped_table(found)] if found.dropped else []),
         ),
     )
+
+
+def _bad_lines(found: Behaviour) -> list[str]:
+    """Which lines of the user's file are not among the pairs, where there are any."""
+    if not found.bad_lines:
+        return []
+    count = len(found.bad_lines)
+    return [f"{count} lines of the pairs file could not be used: {'; '.join(found.bad_lines)}."]
 
 
 def sae_quality(manifest: Manifest) -> Section:

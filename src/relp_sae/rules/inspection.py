@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from relp_sae.errors import RunError
 from relp_sae.models import LanguageModel, at_sites
 from relp_sae.records import Site
 from relp_sae.rules.composite import composites
@@ -25,6 +26,15 @@ class Inspection:
     same_logits: bool
     relevance: float
     logit: float
+
+    def require_same_logits(self) -> None:
+        """Check that the rules changed no value.
+
+        Raises:
+            RunError: the logits differ, so the scores would be about another model.
+        """
+        if not self.same_logits:
+            raise RunError("Under the rules the logits differ from those of the untouched model.")
 
 
 def inspect_composite(model: LanguageModel, name: str, ids: Tokens) -> Inspection:

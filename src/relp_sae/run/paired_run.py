@@ -40,6 +40,23 @@ class PairedRun:
             raise InputError("A run needs at least one SAE and one prompt pair.")
         for dictionary in self.dictionaries.values():
             require_fit(dictionary, self.model)
+        for pair in self.pairs:
+            self._require_room(pair)
+
+    def _require_room(self, pair: PromptPair) -> None:
+        config, length = self.model.config, len(pair.clean_ids)
+        longest = getattr(config, "max_position_embeddings", length)
+        if length > longest:
+            raise InputError(
+                f"{self.model.name} reads at most {longest} tokens; the prompt {pair.clean!r} "
+                f"has {length}."
+            )
+        largest = max(*pair.clean_ids, *pair.corrupted_ids, pair.answer, pair.foil)
+        if largest >= config.vocab_size:
+            raise InputError(
+                f"{self.model.name} knows the token ids 0 to {config.vocab_size - 1}; the prompt "
+                f"{pair.clean!r} has {largest}."
+            )
 
     @property
     def sites(self) -> list[Site]:

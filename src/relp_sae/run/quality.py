@@ -31,6 +31,7 @@ def sae_quality(run: PairedRun, site: Site) -> SaeQuality:
     variance = (x - x.mean(0)).square().sum()
     return SaeQuality(
         source=dictionary.source,
+        trained_on=dictionary.model_name,
         sha256=dictionary.sha256(),
         l0=torch.cat(active).double().mean().item(),
         explained_variance=(1 - error.square().sum() / variance).item(),

@@ -39,6 +39,9 @@ def load_saes(
     sources = [source] if isinstance(source, str) else list(source)
     if sites is not None:
         wanted = [Site.parse(site) for site in sites]
+        for one in sources:
+            if one in BUNDLED or Path(one).is_dir():
+                raise InputError(f"{one} is one SAE with its own site; leave sites away.")
         sources = [f"{release}/{site.hook_name}" for release in sources for site in wanted]
     loaded: dict[Site, Dictionary] = {}
     for one in sources:

@@ -67,7 +67,7 @@ def activation_stream(
 ) -> Iterator[Float[Tensor, "batch d_model"]]:
     """Shuffled batches of activations; the order is decided by torch's global seed.
 
-    Memory is bounded by ``buffer`` activations, whatever the length of the text.
+    Memory is bounded by ``buffer`` activations and one document, whatever the length of the text.
     """
 
     def loader() -> Iterator[Tensor]:

@@ -18,6 +18,7 @@ from relp_sae.models import LanguageModel
 from relp_sae.models.loading import parse_dtype
 from relp_sae.records import Site
 from relp_sae.saes import load_saes
+from relp_sae.tensors import Tokens
 from relp_sae.training.architectures import architectures
 from relp_sae.training.card import model_card
 from relp_sae.training.config import TrainingConfig
@@ -38,24 +39,33 @@ def train_sae(model: LanguageModel, config: TrainingConfig, out: Path) -> Qualit
         raise InputError(f"{out} exists already. Choose another --out, or remove it.")
     site = Site.parse(config.site)
     model.require_site(site)
-    torch.manual_seed(config.seed)
     d_sae = config.width * model.d_model
+    if config.k > d_sae:
+        raise InputError(f"--k {config.k} is more than the SAE's {d_sae} features.")
+    longest = getattr(model.config, "max_position_embeddings", config.context)
+    if config.context > longest:
+        raise InputError(f"{model.name} reads at most {longest} tokens; lower --context to that.")
+    held_out = _held_out(model, config)  # before the work, which would be lost
+    torch.manual_seed(config.seed)
     sae = architectures[config.arch](model.d_model, d_sae, config.k)
     sae.cfg.metadata.model_name = config.model
     sae.cfg.metadata.hook_name = site.hook_name
     trainer = SAETrainer(
         _trainer_config(config, str(model.device)), sae, _stream(model, site, config)
     )
-    trainer.fit()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".training-") as scratch:
-        folder = Path(scratch) / "sae"
-        _save(sae, folder)
-        quality = _quality(model, folder, config)
-        (folder / "README.md").write_text(model_card(config, d_sae, quality), encoding="utf-8")
-        quality_json = json.dumps(quality.as_dict(), indent=1)
-        (folder / "quality.json").write_text(quality_json + "\n", encoding="utf-8")
-        shutil.move(folder, out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".training-") as scratch:
+            trainer.fit()
+            folder = Path(scratch) / "sae"
+            _save(sae, folder)
+            quality = _quality(model, folder, held_out)
+            (folder / "README.md").write_text(model_card(config, d_sae, quality), encoding="utf-8")
+            figures = json.dumps(quality.as_dict(), indent=1)
+            (folder / "quality.json").write_text(figures + "\n", encoding="utf-8")
+            shutil.move(folder, out)
+    except OSError as error:
+        raise InputError(f"Cannot write {out}: {error.strerror or error}.") from error
     return quality
 
 
@@ -97,13 +107,15 @@ def _save(sae: TrainingSAE, folder: Path) -> None:
     sae.save_inference_model(folder)
 
 
-def _quality(model: LanguageModel, folder: Path, config: TrainingConfig) -> Quality:
+def _held_out(model: LanguageModel, config: TrainingConfig) -> list[Tokens]:
+    contexts = pack(read_documents(config.held_out), model.tokenizer, config.context)
+    held_out = list(islice(contexts, max(1, config.held_out_tokens // config.context)))
+    if not held_out:
+        raise InputError(f"{config.held_out} is shorter than {config.context} tokens.")
+    return held_out
+
+
+def _quality(model: LanguageModel, folder: Path, held_out: list[Tokens]) -> Quality:
     dtype = str(model.dtype).removeprefix("torch.")
     (dictionary,) = load_saes(str(folder), device=str(model.device), dtype=dtype).values()
-    contexts = pack(read_documents(config.held_out), model.tokenizer, config.context)
-    wanted = list(islice(contexts, max(1, config.held_out_tokens // config.context)))
-    if not wanted:
-        raise InputError(
-            f"{config.held_out} is shorter than one context of {config.context} tokens."
-        )
-    return measure_quality(model, dictionary, wanted)
+    return measure_quality(model, dictionary, held_out)
