@@ -92,7 +92,8 @@ def test_effects_before_the_last_position_after_the_last_block_are_zero(tiny_run
     measured = patch(run, "denoise")
     earlier = measured.units.pos < 5
     assert earlier.any()
-    assert not measured.score[earlier].any()
+    # Not exactly zero: a matrix product's rounding depends on where in the batch a row stands.
+    assert np.abs(measured.score[earlier]).max() < 1e-5 * np.abs(measured.score).max()
     assert measured.score[~earlier].any()
 
 
