@@ -39,7 +39,7 @@ from relp_sae.tasks.loading import load_task
 Progress = Callable[[str, Sequence[int]], Iterable[int]]
 """(what is being done, indices of pairs) -> the same indices, shown to the user as they pass."""
 
-PACKAGES = ("torch", "transformers", "sae-lens", "numpy", "scipy", "pandas")
+PACKAGES = ("torch", "transformers", "sae-lens", "numpy", "pandas")
 
 
 def silent(_what: str, pairs: Sequence[int]) -> Iterable[int]:
