@@ -17,7 +17,8 @@ from relp_sae.records.site import KINDS
 
 @pytest.mark.parametrize("truth", ["denoise", "noise"])
 def test_batch_size_does_not_matter(tiny_run, family, truth):
-    run = tiny_run(family, Site(1, "resid_pre"), Site(2, "mlp_out"), dtype="float64")
+    sites = Site(1, "resid_pre"), Site(2, "mlp_out")
+    run = tiny_run(family, *sites, dtype="float64", pairs=((5, (1, 3)), (3, (2,))))
     one, three, all_at_once = (patch(run, truth, batch_size=n).score for n in (1, 3, 1000))
     relative = {"gpt2": 1e-10}.get(family, 1e-5)  # Llama's norms are float32 in any dtype
     tolerance = relative * np.abs(one).max()

@@ -44,28 +44,24 @@ def spliced_effects(run, pair, site, truth):
     there = "corrupted" if here == "clean" else "clean"
     features, error = site_state(run, dictionary, ids[here])
     target_features, target_error = site_state(run, dictionary, ids[there])
-    changed = features != target_features
-    changed_error = (error != target_error).any(1)
     first = next(pos for pos, (a, b) in enumerate(zip(*ids.values(), strict=True)) if a != b)
-    units = [
-        (pos, feature)
-        for pos in range(first, len(features))
-        for feature in [*range(features.shape[1]), ERROR_UNIT]
-        if (changed_error[pos] if feature == ERROR_UNIT else changed[pos, feature])
-    ]
+    of_features = (features != target_features).nonzero()
+    of_features = of_features[of_features[:, 0] >= first]
+    of_errors = (error != target_error).any(1).nonzero()
+    of_errors = of_errors[of_errors[:, 0] >= first]
+    units = [tuple(unit) for unit in of_features.tolist()]
+    units += [(pos, ERROR_UNIT) for (pos,) in of_errors.tolist()]
 
     def set_features(seen):
-        edited = seen.clone()
-        for row, (pos, feature) in enumerate(units):
-            if feature != ERROR_UNIT:
-                edited[row, pos, feature] = target_features[pos, feature]
+        """Row i of the batch sets unit i."""
+        edited, (pos, feature) = seen.clone(), of_features.T
+        edited[torch.arange(len(pos)), pos, feature] = target_features[pos, feature]
         return edited
 
     def set_errors(x):
-        added = torch.zeros_like(x)
-        for row, (pos, feature) in enumerate(units):
-            if feature == ERROR_UNIT:
-                added[row, pos] = target_error[pos] - error[pos]
+        """The rows after those of the features."""
+        added, (pos,) = torch.zeros_like(x), of_errors.T
+        added[len(of_features) + torch.arange(len(pos)), pos] = (target_error - error)[pos]
         return added
 
     batch = torch.tensor([ids[here]]).expand(len(units), -1)

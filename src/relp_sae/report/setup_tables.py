@@ -79,7 +79,8 @@ def units_table(units: Units) -> Table:
             _, counts = np.unique(units.pair[here & chosen], return_counts=True)
             if len(counts):
                 middle = number(float(np.median(counts)), 1)
-                rows.append((site, words, middle, counts.min(), counts.max(), counts.sum()))
+                ends = (int(counts.min()), int(counts.max()), int(counts.sum()))
+                rows.append((str(site), words, middle, *ends))
     header = ("site", "units", "median per pair", "fewest", "most", "all pairs")
     return table("Units that differ between the two runs", header, rows, labels=2)
 

@@ -32,7 +32,7 @@ class Quality:
     cross_entropy_recovered: float
     mean_norm: float
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, int | float]:
         return asdict(self)
 
 
