@@ -25,7 +25,7 @@ from relp_sae.faithfulness import compare, contrasts
 from relp_sae.metrics import metrics
 from relp_sae.models import load_model
 from relp_sae.patching import BlockCalls, require_precision, truths
-from relp_sae.records import FeatureScores, Manifest, RunConfig, RunFolder
+from relp_sae.records import FeatureScores, Findings, Manifest, RunConfig, RunFolder
 from relp_sae.records.manifest import Behaviour, Provenance, RoleAudit, Stage
 from relp_sae.records.scores import Base, Kind
 from relp_sae.report import write_report
@@ -227,7 +227,7 @@ def write_agreement(
         for agreement in compare(*together[index], **sampling)
     ]
     differences = contrasts(list(scores), manifest.primary, **sampling)
-    folder.write_agreement(agreements, differences)
+    folder.write_findings(Findings(tuple(agreements), tuple(differences)))
 
 
 def _reopened(config: RunConfig, out: Path) -> RunFolder | None:

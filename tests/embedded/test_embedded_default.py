@@ -58,7 +58,7 @@ def test_the_bundled_sae_is_small_and_good_on_the_pairs(run):
 
 def test_the_order_of_the_methods(run):
     """As methods.md has it: the gradient of the patched run is nearly exact, RelP clearly less."""
-    feature = run.units.is_feature
+    feature = ~run.units.is_error
     for truth, base in {"denoise": "corrupted", "noise": "clean"}.items():
         effects = rs.patch(run, truth)
         pearson = {
@@ -89,7 +89,7 @@ def test_what_the_gradient_misses_is_curvature(run, monkeypatch):
         lambda *given: replace(steps := whole(*given), vector=steps.vector * part),
     )
     effect = rs.patch(run, "denoise").score / part
-    feature = run.units.is_feature
+    feature = ~run.units.is_error
     assert np.corrcoef(gradient.score[feature], effect[feature])[0, 1] > 0.995
     torch.testing.assert_close(
         torch.tensor(effect[feature]), torch.tensor(gradient.score[feature]), atol=0.05, rtol=0.2

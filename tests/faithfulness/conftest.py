@@ -28,6 +28,7 @@ def record() -> Record:
             pos=np.full(n, 7),
             feature=np.concatenate([np.arange(size) for size in sizes]),
             delta=np.ones(n),
+            relative_step=np.full(n, 0.1),
         )
         score = np.concatenate([np.asarray(scores, dtype=np.float64) for scores in by_pair])
         return FeatureScores(kind, name, base, units, score, np.zeros(n))

@@ -19,11 +19,7 @@ def by_measure(agreements: list[Agreement]) -> dict[str, Agreement]:
 
 
 def reordered(scores: FeatureScores, rows) -> FeatureScores:
-    units = scores.units
-    moved = Units(
-        units.pair[rows], units.site[rows], units.pos[rows], units.feature[rows], units.delta[rows]
-    )
-    return replace(scores, units=moved, score=scores.score[rows], stderr=scores.stderr[rows])
+    return scores.chosen(np.array(rows))
 
 
 def with_error_units(scores: FeatureScores, pairs: list[int], score: float) -> FeatureScores:
@@ -35,6 +31,7 @@ def with_error_units(scores: FeatureScores, pairs: list[int], score: float) -> F
         pos=np.append(units.pos, [7] * n),
         feature=np.append(units.feature, [-1] * n),
         delta=np.append(units.delta, [1.0] * n),
+        relative_step=np.append(units.relative_step, [0.1] * n),
     )
     longer = np.append(scores.score, [score] * n)
     return replace(scores, units=more, score=longer, stderr=np.zeros(len(longer)))

@@ -15,7 +15,7 @@ ROWS = [(0, 5, 4), (0, 6, 4), (0, 5, 8), (1, 5, 4), (1, 5, 9), (1, 5, -1)]
 
 def scores(name: str, score: list[float], kind: str = "estimate") -> FeatureScores:
     pair, pos, feature = (np.array(column) for column in zip(*ROWS, strict=True))
-    units = Units(pair, np.full(6, "resid_pre.2"), pos, feature, np.ones(6))
+    units = Units(pair, np.full(6, "resid_pre.2"), pos, feature, np.ones(6), np.ones(6))
     return FeatureScores(kind, name, "corrupted", units, np.array(score, float), np.zeros(6))
 
 

@@ -45,8 +45,8 @@ def test_all_units_at_once_replace_x(tiny_run, family, kind):
     run = tiny_run(family, site, pairs=((6, (5,)),))
     (steps,), (pair,) = run.steps(0), run.pairs
     base = BaseRun(run.model, pair.corrupted_ids, site.layer)
-    whole = steps.vector.sum(0, keepdim=True)
-    restarted = run.metric_of(0, base.restarted(site, 5, whole, BlockCalls()))
+    whole = steps.vector.sum(0)[None, None]
+    restarted = run.metric_of(0, base.restarted(5, {site: whole}, BlockCalls()))
     clean, _ = read_sites(run.model, [site], torch.tensor([pair.clean_ids]))
     with at_sites(run.model, {site: lambda x: clean[site] - x}):
         replaced = run.metric_of(0, run.model.last_logits(torch.tensor([pair.corrupted_ids])))

@@ -13,6 +13,7 @@ from relp_sae.records import (
     Agreement,
     Contrast,
     FeatureScores,
+    Findings,
     Interval,
     Manifest,
     MeasuredPair,
@@ -83,6 +84,7 @@ def scores(name: str = "relp", base: str = "corrupted", seed: int = 0) -> Featur
         pos=np.array([2, 2, 3]),
         feature=np.array([-1, 5, 4607]),
         delta=rng.normal(size=3),
+        relative_step=np.abs(rng.normal(size=3)),
     )
     kind = "truth" if name == "denoise" else "estimate"
     return FeatureScores(kind, name, base, units, rng.normal(size=3), np.abs(rng.normal(size=3)))  # pyright: ignore
@@ -116,7 +118,7 @@ def test_scores_come_back_bit_for_bit_in_the_order_written(folder: RunFolder) ->
     labels = [one.label for one in read]
     assert labels == ["denoise", "relp@corrupted", "relp@clean", "gradient@clean"]
     assert all(map(equal, read, written))
-    assert read[0].units.is_feature.tolist() == [False, True, True]
+    assert read[0].units.is_error.tolist() == [True, False, False]
 
 
 def test_parts_stay_until_they_are_dropped(folder: RunFolder) -> None:
@@ -141,8 +143,9 @@ def test_agreement_comes_back_with_its_nan(folder: RunFolder) -> None:
     contrast = Contrast(
         "relp", "gradient", "clean", "noise", "pearson", undefined, math.nan, 1.0, True
     )
-    folder.write_agreement([agreement], [contrast])
-    [read], [read_contrast] = folder.read_agreement()
+    folder.write_findings(Findings((agreement,), (contrast,)))
+    findings = folder.read_findings()
+    [read], [read_contrast] = findings.agreements, findings.contrasts
     assert "NaN" not in (folder.path / "agreement.json").read_text(encoding="utf-8")
     assert repr(read) == repr(agreement)
     assert repr(read_contrast) == repr(contrast)
@@ -179,10 +182,14 @@ def test_an_unknown_field_of_the_manifest_is_refused(folder: RunFolder) -> None:
         folder.read_manifest()
 
 
-@pytest.mark.parametrize("name", ["pairs", "scores", "agreement"])
-def test_what_is_not_there_yet_is_said_with_the_command(folder: RunFolder, name: str) -> None:
-    with pytest.raises(InputError, match=rf"has no {name}\..* yet. Make it with: relp-sae"):
-        getattr(folder, f"read_{name}")()
+@pytest.mark.parametrize(
+    ("what", "file"), [("pairs", "pairs"), ("scores", "scores"), ("findings", "agreement")]
+)
+def test_what_is_not_there_yet_is_said_with_the_command(
+    folder: RunFolder, what: str, file: str
+) -> None:
+    with pytest.raises(InputError, match=rf"has no {file}\..* yet. Make it with: relp-sae"):
+        getattr(folder, f"read_{what}")()
 
 
 @pytest.mark.parametrize("keep", [0, 4, 200])
@@ -208,7 +215,7 @@ def test_a_full_disk_leaves_the_folder_as_it_was(
         lambda: folder.write_scores([scores(seed=9)]),
         lambda: folder.write_manifest(MANIFEST.model_copy(update={"status": "done"})),
         lambda: folder.write_pairs(PAIRS),
-        lambda: folder.write_agreement([], []),
+        lambda: folder.write_findings(Findings()),
     ):
         with pytest.raises(InputError, match=r"No space left on device\. Free space or choose"):
             write()

@@ -11,6 +11,7 @@ from relp_sae.records import (
     Agreement,
     Contrast,
     FeatureScores,
+    Findings,
     Manifest,
     MeasuredPair,
     PromptPair,
@@ -100,6 +101,7 @@ def units(rng: np.random.Generator) -> Units:
         pos=rng.integers(1, 3, PAIRS * UNITS),
         feature=feature,
         delta=rng.normal(size=PAIRS * UNITS),
+        relative_step=rng.uniform(0.01, 0.5, PAIRS * UNITS),
     )
 
 
@@ -166,7 +168,7 @@ def finished_run(
     made = RunFolder.create(path, manifest())
     made.write_pairs(measured_pairs())
     made.write_scores(scores)
-    made.write_agreement(*compared)
+    made.write_findings(Findings(*map(tuple, compared)))
     return made
 
 

@@ -15,7 +15,15 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from relp_sae.errors import InputError
-from relp_sae.records import Agreement, Contrast, FeatureScores, Interval, Manifest, RunFolder
+from relp_sae.records import (
+    Agreement,
+    Contrast,
+    FeatureScores,
+    Findings,
+    Interval,
+    Manifest,
+    RunFolder,
+)
 from relp_sae.report import document, terminal_tables, write_report
 from relp_sae.report.blocks import Code, Section, Table
 from relp_sae.report.sections import Records, behaviour, sae_quality, sections
@@ -146,7 +154,7 @@ def test_a_bare_manifest_is_reported_as_not_measured(
     compared: tuple[list[Agreement], list[Contrast]],
 ) -> None:
     bare = {"behaviour": None, "sae_quality": {}, "rule_audit": {}, "stages": {}}
-    records = Records(run_manifest.model_copy(update=bare), scores, *compared)
+    records = Records(run_manifest.model_copy(update=bare), scores, Findings(*map(tuple, compared)))
     text = document.markdown("t", sections(records, pictures=[]))
     assert text.count("Not measured in this run.") == 2
     assert "No estimate of this run uses rules." in text

@@ -23,8 +23,8 @@ def test_every_unit_is_drawn_at_its_truth_and_estimate(scores: list[FeatureScore
     for axes in shown_axes(truth, [estimate]):
         features, errors = axes.collections
         for drawn, chosen in (
-            (features, truth.units.is_feature),
-            (errors, ~truth.units.is_feature),
+            (features, ~truth.units.is_error),
+            (errors, truth.units.is_error),
         ):
             points = np.stack([truth.score[chosen], estimate.score[chosen]], axis=1)
             np.testing.assert_array_equal(np.asarray(drawn.get_offsets()), points)

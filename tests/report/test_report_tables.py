@@ -96,7 +96,7 @@ def test_contrasts_put_the_primary_first_and_say_so() -> None:
 
 def test_seed_table_has_scale_pearson_and_top_features(scores: list[FeatureScores]) -> None:
     truth = scores[0]
-    features = truth.units.is_feature
+    features = ~truth.units.is_error
     scale, shared = seed_tables("denoise", seed_table(scores, "denoise"))
     rows = {row[0]: row for row in scale.rows}
     assert rows["denoise"][2:] == (
@@ -123,9 +123,9 @@ def test_seed_table_of_a_constant_estimate_is_undefined_with_its_note(
 def test_units_are_counted_per_pair_and_site(scores: list[FeatureScores]) -> None:
     table = setup_tables.units_table(scores[0].units)
     assert table.rows == (
-        ("resid_post.1", "features", "32.0", "32", "32", "192"),
+        ("resid_post.1", "units", "32.0", "32", "32", "192"),
         ("resid_post.1", "error units", "8.0", "8", "8", "48"),
-        ("resid_post.2", "features", "40.0", "40", "40", "240"),
+        ("resid_post.2", "units", "40.0", "40", "40", "240"),
     )
 
 

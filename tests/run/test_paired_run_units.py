@@ -102,7 +102,7 @@ def test_one_error_unit_closes_each_site_and_position(run64):
             assert (np.diff(features[:-1]) > 0).all()
             assert features[:-1].min(initial=0) >= 0
     assert (units.delta[units.feature == ERROR_UNIT] > 0).all()
-    assert np.array_equal(units.is_feature, units.feature != ERROR_UNIT)
+    assert np.array_equal(~units.is_error, units.feature != ERROR_UNIT)
 
 
 def test_the_order_is_pair_then_site_then_position(run64):

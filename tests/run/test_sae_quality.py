@@ -54,11 +54,11 @@ def test_quality_counted_out(run64, site):
 
 def test_the_share_of_error_units(run64):
     units = run64.units
-    score = np.where(units.is_feature, 2.0, -3.0)
+    score = np.where(~units.is_error, 2.0, -3.0)
     truth = FeatureScores("truth", "denoise", "corrupted", units, score, np.zeros_like(score))
     for site in run64.sites:
         here = units.site == str(site)
-        errors, features = (here & ~units.is_feature).sum(), (here & units.is_feature).sum()
+        errors, features = (here & units.is_error).sum(), (here & ~units.is_error).sum()
         share = 3 * errors / (3 * errors + 2 * features)
         assert error_share(truth, site) == pytest.approx(share)
         assert 0 < share < 1

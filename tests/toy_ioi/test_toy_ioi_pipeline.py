@@ -23,7 +23,7 @@ VARIANTS = ("ioi", "ioi-abc", "ioi-order")
 
 def pearson(one, other):
     """Over the features of all pairs together."""
-    features = one.units.is_feature
+    features = ~one.units.is_error
     return np.corrcoef(one.score[features], other.score[features])[0, 1]
 
 

@@ -51,7 +51,7 @@ def align(estimate: FeatureScores, truth: FeatureScores) -> Aligned:
 
 def _sorted_rows(scores: FeatureScores) -> np.ndarray:
     """The rows of the SAE features, in the order of their keys, checked."""
-    rows = np.flatnonzero(scores.units.is_feature)
+    rows = np.flatnonzero(~scores.units.is_error)
     pair, site, pos, feature = _keys(scores.units, rows)
     rows = rows[np.lexsort((feature, pos, site, pair))]
     if len(rows) == 0:

@@ -87,9 +87,9 @@ def top_features(scores: FeatureScores, top: int) -> tuple[TopFeature, ...]:
     units = scores.units
     sums: defaultdict[tuple[str, int], float] = defaultdict(float)
     for site, feature, score in zip(
-        units.site[units.is_feature].tolist(),
-        units.feature[units.is_feature].tolist(),
-        scores.score[units.is_feature].tolist(),
+        units.site[~units.is_error].tolist(),
+        units.feature[~units.is_error].tolist(),
+        scores.score[~units.is_error].tolist(),
         strict=True,
     ):
         sums[site, feature] += score

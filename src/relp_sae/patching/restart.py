@@ -1,25 +1,31 @@
 """A run of a prompt that can be restarted at a block, from any position on.
 
-An exact patch changes one site at one position. Nothing before that block changes, and nothing at
-earlier positions, so a restart calls the blocks from the site's on, for the positions from the
-changed one on; attention finds the keys and values of earlier positions in the base run's.
+A patch changes some sites at some positions. Nothing before the first of the blocks changes, and
+nothing at earlier positions, so a restart calls the blocks from the first site's on, for the
+positions from the first changed one on; attention finds the keys and values of earlier positions
+in the base run's.
 
 How a family calls its blocks (masks, position ids, rotary tables) is not repeated here: the model
 itself is run once for each (length, start), and the arguments that it gives to its blocks are kept.
 """
 
 import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache
 
 from relp_sae.models import LanguageModel, at_sites
 from relp_sae.records import Site
-from relp_sae.tensors import Logits, Steps
+from relp_sae.tensors import Logits
+
+Additions = Float[Tensor, "runs pos d_model"]
+"""What each run adds at a site, at each position from the restart on."""
 
 CACHE = object()
 """Stands in recorded arguments where the model gave a key-value cache."""
@@ -66,20 +72,20 @@ class BaseRun:
         return entry[0][0], [cast("tuple[Tensor, Tensor]", layer[:2]) for layer in cache]
 
     @torch.no_grad()
-    def restarted(self, site: Site, pos: int, steps: Steps, calls: "BlockCalls") -> Logits:
-        """Last logits of one run per step, with the step added to x at (site, pos)."""
+    def restarted(
+        self, start: int, additions: Mapping[Site, Additions], calls: "BlockCalls"
+    ) -> Logits:
+        """Last logits of several runs, each with its own steps added to x from ``start`` on.
+
+        ``additions`` holds for each site, none before block ``layer``, what every run adds there
+        at the positions from ``start`` on.
+        """
         entry, keys_values = self._state
-        batch = len(steps)
-        prefix = FrozenPrefix(keys_values, pos)
-        hidden = entry[pos:].expand(batch, -1, -1)
-
-        def add(x: Tensor) -> Tensor:
-            added = torch.zeros_like(x)
-            added[:, 0] = steps
-            return added
-
-        recorded = calls.of(self, pos)  # may run the model, which must not see the step
-        with at_sites(self.model, {site: add}):
+        batch = len(next(iter(additions.values())))
+        prefix = FrozenPrefix(keys_values, start)
+        hidden = entry[start:].expand(batch, -1, -1)
+        recorded = calls.of(self, start)  # may run the model, which must not see the steps
+        with at_sites(self.model, {site: _adding(added) for site, added in additions.items()}):
             for block, arguments in recorded:
                 filled = {
                     name: prefix if value is CACHE else value for name, value in arguments.items()
@@ -123,6 +129,10 @@ class BaseRun:
             for handle in handles:
                 handle.remove()
         return calls
+
+
+def _adding(added: Additions) -> Callable[[Tensor], Tensor]:
+    return lambda _x: added
 
 
 class BlockCalls:

@@ -1,24 +1,48 @@
 """Frozen records that travel between rooms and are saved, and the folder that holds them."""
 
-from relp_sae.records.agreement import Agreement, Contrast, Interval
+from relp_sae.records.agreement import (
+    EVERYWHERE,
+    Agreement,
+    Ceiling,
+    Contrast,
+    CurveArea,
+    DependentTest,
+    Findings,
+    Interval,
+    RegimePoint,
+)
 from relp_sae.records.folder import RunFolder
 from relp_sae.records.manifest import Manifest, PrimaryContrast, RunConfig
 from relp_sae.records.pairs import MeasuredPair, PromptPair
-from relp_sae.records.scores import ERROR_UNIT, Base, FeatureScores, Kind, Units
+from relp_sae.records.scores import (
+    ERROR_UNIT,
+    WHOLE_NODE,
+    Base,
+    FeatureScores,
+    Kind,
+    Units,
+)
 from relp_sae.records.site import Site
 
 __all__ = [
     "ERROR_UNIT",
+    "EVERYWHERE",
+    "WHOLE_NODE",
     "Agreement",
     "Base",
+    "Ceiling",
     "Contrast",
+    "CurveArea",
+    "DependentTest",
     "FeatureScores",
+    "Findings",
     "Interval",
     "Kind",
     "Manifest",
     "MeasuredPair",
     "PrimaryContrast",
     "PromptPair",
+    "RegimePoint",
     "RunConfig",
     "RunFolder",
     "Site",

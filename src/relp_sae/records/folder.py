@@ -1,7 +1,8 @@
 """The run folder: what every command writes and reads.
 
 ``manifest.json``, ``pairs.parquet``, ``scores.parquet`` (long: one row per unit and score),
-``agreement.json``, ``report.md``, ``report.html``, ``figures/``. While a run is under way its
+``agreement.json``, ``report.md``, ``report.html``, ``figures/``, and where the run measured them
+``curves.parquet``, ``sweep.parquet`` and ``sets.parquet``. While a run is under way its
 scores stand in ``parts/``, one file per finished piece, so that a killed run goes on there.
 """
 
@@ -14,16 +15,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from relp_sae.errors import InputError
-from relp_sae.records.agreement import Agreement, Contrast, Interval
+from relp_sae.records.agreement import Findings
 from relp_sae.records.atomic import write_atomically, write_text
 from relp_sae.records.manifest import Manifest
 from relp_sae.records.pairs import MeasuredPair, PromptPair
 from relp_sae.records.scores import FeatureScores, Units
 
-UNIT_COLUMNS = ["pair", "site", "pos", "feature", "delta"]
+UNIT_COLUMNS = [one.name for one in dataclasses.fields(Units)]
+
+_FINDINGS = TypeAdapter(Findings)
 
 
 class RunFolder:
@@ -136,40 +139,31 @@ class RunFolder:
         groups = frame.groupby(["kind", "name", "base"], sort=False, observed=True)
         return [_scores_of(part) for _, part in groups]
 
-    def write_agreement(self, agreements: list[Agreement], contrasts: list[Contrast]) -> None:
+    def write_findings(self, findings: Findings) -> None:
         """Save ``agreement.json``; NaN is written as null."""
-        content = {
-            "agreement": [dataclasses.asdict(one) for one in agreements],
-            "contrasts": [dataclasses.asdict(one) for one in contrasts],
-        }
-        text = json.dumps(_null_for_nan(content), indent=1, allow_nan=False)
+        text = _FINDINGS.dump_json(findings, indent=1).decode()
         write_text(self.path / "agreement.json", text + "\n")
 
-    def read_agreement(self) -> tuple[list[Agreement], list[Contrast]]:
+    def read_findings(self) -> Findings:
         """Read ``agreement.json``."""
         path = self._need("agreement.json", f"compare {self.path}")
         try:
             content = _nan_for_null(json.loads(path.read_text(encoding="utf-8")))
+            return _FINDINGS.validate_python(content)
         except ValueError as error:
+            reason = str(error).splitlines()[0]
             raise InputError(
-                f"{path} is not JSON: {error}. Make it again with: relp-sae compare {self.path}"
+                f"{path} cannot be read: {reason}. Make it again with: relp-sae compare {self.path}"
             ) from error
-        agreements = [
-            Agreement(
-                **row
-                | {
-                    "mean": Interval(**row["mean"]),
-                    "pooled": Interval(**row["pooled"]),
-                    "per_pair": tuple(row["per_pair"]),
-                }
-            )
-            for row in content["agreement"]
-        ]
-        contrasts = [
-            Contrast(**row | {"difference": Interval(**row["difference"])})
-            for row in content["contrasts"]
-        ]
-        return agreements, contrasts
+
+    def write_table(self, name: str, frame: pd.DataFrame) -> None:
+        """Save one of the tables that only some runs have: ``curves``, ``sweep``, ``sets``."""
+        _write_parquet(self.path / f"{name}.parquet", frame)
+
+    def read_table(self, name: str) -> pd.DataFrame | None:
+        """The table of that name, or None when the run has none."""
+        path = self.path / f"{name}.parquet"
+        return _read_parquet(path) if path.is_file() else None
 
 
 def units_frame(units: Units) -> pd.DataFrame:
@@ -185,6 +179,7 @@ def units_of(frame: pd.DataFrame) -> Units:
         pos=frame["pos"].to_numpy(np.int64),
         feature=frame["feature"].to_numpy(np.int64),
         delta=frame["delta"].to_numpy(np.float64),
+        relative_step=frame["relative_step"].to_numpy(np.float64),
     )
 
 
@@ -235,14 +230,6 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise InputError(
             f"{path} cannot be read as Parquet: {error}. Remove it and run again."
         ) from error
-
-
-def _null_for_nan(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _null_for_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_null_for_nan(item) for item in value]
-    return None if isinstance(value, float) and value != value else value
 
 
 def _nan_for_null(value: Any) -> Any:

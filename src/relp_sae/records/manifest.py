@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from relp_sae.records.agreement import EVERYWHERE
 from relp_sae.records.scores import Base
 
 FORMAT = 1
@@ -17,7 +18,8 @@ class RunConfig(_Record):
     """Everything that decides the figures of a run. Two runs of equal config give equal figures."""
 
     model: str
-    saes: tuple[str, ...]
+    units: Literal["features", "nodes"] = "features"
+    saes: tuple[str, ...]  # none for nodes
     task: str
     n: int | None = Field(default=None, ge=1)  # None: 32 pairs of a task, all of a file
     metric: str = "logit_diff"
@@ -30,6 +32,11 @@ class RunConfig(_Record):
     batch_size: int = Field(ge=1)
     bootstrap: int = Field(ge=100)
     skip_bad: bool = False
+    permutations: int = Field(default=16, ge=2)  # the most per pair and site, for shapley
+    tolerance: float = Field(default=0.1, gt=0)  # shapley stops at this noise share
+    scales: tuple[float, ...] = ()  # of the sweep t * delta; none: no sweep
+    set_sizes: tuple[int, ...] = ()  # of units patched together; 0 is all of them
+    verify: int = Field(default=0, ge=0)  # units of a certificate
 
 
 class PrimaryContrast(_Record):
@@ -40,13 +47,32 @@ class PrimaryContrast(_Record):
     measure: str = "pearson"
     truth: str = "denoise"
     base: Base = "corrupted"
+    part: str = EVERYWHERE
 
 
 class Stage(_Record):
-    """One resumable piece of work."""
+    """One resumable piece of work.
+
+    ``forwards`` and ``backwards`` count the prompts run forward and backward for one pair, where
+    that is what the stage costs (None elsewhere).
+    """
 
     status: Literal["running", "done"]
     seconds: float = 0.0
+    forwards: int | None = None
+    backwards: int | None = None
+
+
+class Completeness(_Record):
+    """Do an estimate's scores, error units included, add up to the whole effect?
+
+    ``largest`` is the largest |sum(scores) - total| / |total| over the kept pairs, where total is
+    m(clean) - m(corrupted), and ``median`` the middle one; no unit. Asked at the sites through
+    which everything passes (resid_*).
+    """
+
+    largest: float
+    median: float
 
 
 class RoleAudit(_Record):
@@ -120,3 +146,4 @@ class Manifest(_Record):
     behaviour: Behaviour | None = None
     sae_quality: dict[str, SaeQuality] = {}
     rule_audit: dict[str, dict[str, RoleAudit]] = {}
+    completeness: dict[str, dict[str, Completeness]] = {}  # estimate -> site

@@ -1,6 +1,6 @@
 """Scores of units. An estimate and a truth are the same type, so that they can be compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -8,6 +8,9 @@ from jaxtyping import Float, Int, Shaped
 
 ERROR_UNIT = -1
 """The feature index of the error unit of a (site, position)."""
+
+WHOLE_NODE = -2
+"""The feature index of a unit that is all of x at a (site, position)."""
 
 Kind = Literal["estimate", "truth"]
 Base = Literal["corrupted", "clean", "both"]
@@ -18,9 +21,9 @@ class Units:
     """The units of a run, in one fixed order: (pair, site, position, feature).
 
     Only units that differ between the two runs are listed (structural zeros are not).
-    ``feature`` is -1 for the error unit; ``delta`` is f_clean - f_corrupted, and for the error
-    unit the norm of e_clean - e_corrupted (the stream's unit in both cases is
-    ``delta * ||W_dec||``, or ``delta``).
+    ``feature`` is -1 for the error unit and -2 for a whole node; ``delta`` is f_clean -
+    f_corrupted, and for those two the norm of the step. ``relative_step`` is the length of the
+    unit's step (``|delta| * ||W_dec||``) over that of x_corrupted at its position; no unit.
     """
 
     pair: Int[np.ndarray, "units"]
@@ -28,14 +31,19 @@ class Units:
     pos: Int[np.ndarray, "units"]
     feature: Int[np.ndarray, "units"]
     delta: Float[np.ndarray, "units"]
+    relative_step: Float[np.ndarray, "units"]
 
     def __len__(self) -> int:
         return len(self.pair)
 
     @property
-    def is_feature(self) -> np.ndarray:
-        """True for SAE features, False for error units; shape (units,)."""
-        return self.feature != ERROR_UNIT
+    def is_error(self) -> np.ndarray:
+        """True for error units, False for SAE features and whole nodes; shape (units,)."""
+        return self.feature == ERROR_UNIT
+
+    def chosen(self, rows: np.ndarray) -> "Units":
+        """The units at ``rows`` (a mask or indices), in that order."""
+        return Units(**{one.name: getattr(self, one.name)[rows] for one in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -59,3 +67,12 @@ class FeatureScores:
         """Name and base as shown to people: ``relp@corrupted``; ``denoise`` for a truth."""
         based = self.kind == "estimate" and self.base != "both"
         return f"{self.name}@{self.base}" if based else self.name
+
+    def chosen(self, rows: np.ndarray) -> "FeatureScores":
+        """The record of the units at ``rows`` (a mask or indices) alone."""
+        return replace(
+            self,
+            units=self.units.chosen(rows),
+            score=self.score[rows],
+            stderr=self.stderr[rows],
+        )

@@ -18,9 +18,9 @@ def write_report(folder: RunFolder) -> Path:
     # Here and not above: matplotlib takes a second to load, and the command line prints without it.
     from relp_sae.report import document, figures, sections
 
-    agreements, contrasts = folder.read_agreement()
-    records = sections.Records(folder.read_manifest(), folder.read_scores(), agreements, contrasts)
-    pictures = figures.save_figures(folder.path / "figures", records.scores, agreements)
+    findings = folder.read_findings()
+    records = sections.Records(folder.read_manifest(), folder.read_scores(), findings)
+    pictures = figures.save_figures(folder.path / "figures", records.scores, findings.agreements)
     told = sections.sections(records, pictures)
     title = sections.title(records.manifest)
     html = document.page(title, told, folder.path / "figures")

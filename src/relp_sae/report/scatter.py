@@ -64,7 +64,7 @@ def _draw_both(
         axes.locator_params(nbins=4)
         style.mark_zero(axes)
         axes.axline((0, 0), slope=1, color=style.QUIET, linewidth=0.9, dashes=(4, 3), zorder=4)
-        _draw_units(axes, (x, y), truth.units.is_feature, colour, crowd)
+        _draw_units(axes, (x, y), ~truth.units.is_error, colour, crowd)
     corner, width, height = (-reach_x, -reach_y), 2 * reach_x, 2 * reach_y
     frame = Rectangle(corner, width, height, fill=False, edgecolor=style.QUIET, linewidth=0.6)
     top.add_patch(frame)

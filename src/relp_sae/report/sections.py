@@ -8,7 +8,7 @@ import numpy as np
 from relp_sae.faithfulness import measures
 from relp_sae.faithfulness.agreement import pair_values
 from relp_sae.faithfulness.alignment import align
-from relp_sae.records import Agreement, Contrast, FeatureScores, Manifest
+from relp_sae.records import Contrast, FeatureScores, Findings, Manifest
 from relp_sae.records.manifest import Behaviour
 from relp_sae.report import setup_tables, tables
 from relp_sae.report.blocks import Code, Picture, Section, Table
@@ -23,8 +23,7 @@ class Records:
 
     manifest: Manifest
     scores: Sequence[FeatureScores]
-    agreements: Sequence[Agreement]
-    contrasts: Sequence[Contrast]
+    findings: Findings
 
     @property
     def truths(self) -> list[FeatureScores]:
@@ -41,11 +40,11 @@ def sections(records: Records, pictures: Sequence[Picture]) -> list[Section]:
     """The whole report in order."""
     return [
         question(records),
-        Section("The answer", (answer(records.agreements, records.contrasts),)),
+        Section("The answer", (answer(records.findings.agreements, records.findings.contrasts),)),
         behaviour(records.manifest),
         sae_quality(records.manifest),
         agreement(records, pictures),
-        contrasts(records.contrasts),
+        contrasts(records.findings.contrasts),
         seed_section(records.scores),
         details(records),
         repeat(records.manifest),
@@ -135,7 +134,7 @@ def sae_quality(manifest: Manifest) -> Section:
 
 def agreement(records: Records, pictures: Sequence[Picture]) -> Section:
     """The headline tables and the figures."""
-    truths = tables.truths_of(records.agreements)
+    truths = tables.truths_of(records.findings.agreements)
     asked = [f"**{name}**: {TRUTHS[name].asks}" for name in truths if name in TRUTHS]
     return Section(
         "Agreement of estimate and truth",
@@ -146,7 +145,7 @@ def agreement(records: Records, pictures: Sequence[Picture]) -> Section:
             "Each table shows the estimates that were made for its truth: their slopes come from "
             "the run that the truth patches, or from both runs. The intervals are bootstraps over "
             "prompt pairs: this dictionary, new prompts.",
-            *(tables.headline_table(records.agreements, truth) for truth in truths),
+            *(tables.headline_table(records.findings.agreements, truth) for truth in truths),
             *pictures,
         ),
     )
@@ -171,8 +170,8 @@ def details(records: Records) -> Section:
     audit = records.manifest.rule_audit
     shown: list[str | Table] = [
         *(
-            tables.full_table(records.agreements, truth)
-            for truth in tables.truths_of(records.agreements)
+            tables.full_table(records.findings.agreements, truth)
+            for truth in tables.truths_of(records.findings.agreements)
         ),
         *(setup_tables.units_table(one.units) for one in records.truths[:1]),
         setup_tables.audit_table(audit) if audit else "No estimate of this run uses rules.",

@@ -75,7 +75,7 @@ def units_table(units: Units) -> Table:
     rows = []
     for site in sorted(set(units.site)):
         here = units.site == site
-        for words, chosen in (("features", units.is_feature), ("error units", ~units.is_feature)):
+        for words, chosen in (("units", ~units.is_error), ("error units", units.is_error)):
             _, counts = np.unique(units.pair[here & chosen], return_counts=True)
             if len(counts):
                 middle = number(float(np.median(counts)), 1)

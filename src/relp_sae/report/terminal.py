@@ -11,7 +11,8 @@ from relp_sae.report.tables import contrast_table, headline_table, truths_of
 
 def terminal_tables(folder: RunFolder) -> list[rich.table.Table]:
     """The headline table of each truth, then the contrasts."""
-    agreements, contrasts = folder.read_agreement()
+    findings = folder.read_findings()
+    agreements, contrasts = findings.agreements, findings.contrasts
     headlines = [headline_table(agreements, truth) for truth in truths_of(agreements)]
     return [as_rich(table) for table in [*headlines, contrast_table(contrasts)]]
 

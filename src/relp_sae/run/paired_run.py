@@ -1,7 +1,7 @@
 """PairedRun: a model, its dictionaries, the pairs and the metric - all that a score depends on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -92,12 +92,18 @@ class PairedRun:
         return kept
 
     def steps(self, pair: int) -> list[PairSteps]:
-        """The steps of one pair at each site, earliest first."""
-        seen, start = self.activations[pair], self.pairs[pair].first_change
-        return [
-            pair_steps(self.dictionaries[site], seen.clean[site], seen.corrupted[site], start)
-            for site in self.sites
-        ]
+        """The steps of one pair at each site, earliest first; kept once they are made."""
+        if pair not in self._steps:
+            seen, start = self.activations[pair], self.pairs[pair].first_change
+            self._steps[pair] = [
+                pair_steps(self.dictionaries[site], seen.clean[site], seen.corrupted[site], start)
+                for site in self.sites
+            ]
+        return self._steps[pair]
+
+    @cached_property
+    def _steps(self) -> dict[int, list[PairSteps]]:
+        return {}
 
     def units_of(self, pair: int) -> Units:
         """The units of one pair: (site, position, feature), error units last at each position."""
@@ -108,6 +114,7 @@ class PairedRun:
             pos=torch.cat([s.pos for s in steps]).numpy(),
             feature=torch.cat([s.feature for s in steps]).numpy(),
             delta=torch.cat([s.delta for s in steps]).double().cpu().numpy(),
+            relative_step=torch.cat([s.relative for s in steps]).double().cpu().numpy(),
         )
 
     @cached_property
@@ -115,11 +122,10 @@ class PairedRun:
         """The units of all kept pairs, in the order of every score."""
         parts = [self.units_of(pair) for pair in self.kept]
         return Units(
-            pair=np.concatenate([part.pair for part in parts]),
-            site=np.concatenate([part.site for part in parts]),
-            pos=np.concatenate([part.pos for part in parts]),
-            feature=np.concatenate([part.feature for part in parts]),
-            delta=np.concatenate([part.delta for part in parts]),
+            **{
+                one.name: np.concatenate([getattr(part, one.name) for part in parts])
+                for one in fields(Units)
+            }
         )
 
     def metric_of(self, pair: int, logits: Logits) -> PerExample:
@@ -128,11 +134,17 @@ class PairedRun:
         return self.metric(logits, answer.expand(len(logits)), foil.expand(len(logits)))
 
     def scores(
-        self, kind: Kind, name: str, base: Base, score: Sequence[np.ndarray]
+        self,
+        kind: Kind,
+        name: str,
+        base: Base,
+        score: Sequence[np.ndarray],
+        stderr: Sequence[np.ndarray] | None = None,
     ) -> FeatureScores:
-        """Scores of the kept pairs' units, one array a pair, as a record; exact (stderr 0)."""
+        """Scores of the kept pairs' units, one array a pair, as a record; exact without stderr."""
         joined = np.concatenate(list(score)).astype(np.float64)
-        return FeatureScores(kind, name, base, self.units, joined, np.zeros_like(joined))
+        noise = np.zeros_like(joined) if stderr is None else np.concatenate(list(stderr))
+        return FeatureScores(kind, name, base, self.units, joined, noise)
 
 
 def _drop_reason(seen: PairActivations) -> str:

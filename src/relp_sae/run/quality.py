@@ -45,4 +45,4 @@ def error_share(truth: FeatureScores, site: Site) -> float:
     here = truth.units.site == str(site)
     effects = np.abs(truth.score[here])
     total = effects.sum()
-    return float(effects[~truth.units.is_feature[here]].sum() / total) if total else 0.0
+    return float(effects[truth.units.is_error[here]].sum() / total) if total else 0.0

@@ -51,6 +51,11 @@ class Dictionary(Protocol):
         """How many features."""
         ...
 
+    @property
+    def remainder(self) -> int:
+        """The index under which what no feature explains is a unit: ERROR_UNIT or WHOLE_NODE."""
+        ...
+
     def encode(self, x: Resid) -> Code:
         """Features of activations x; the remainder x - decode(encode(x)) is the error term."""
         ...

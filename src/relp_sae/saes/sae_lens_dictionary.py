@@ -7,7 +7,7 @@ from sae_lens import SAE, Transcoder
 
 from relp_sae.errors import InputError
 from relp_sae.models.weights import weights_sha256
-from relp_sae.records import Site
+from relp_sae.records import ERROR_UNIT, Site
 from relp_sae.saes.dictionary import Code
 from relp_sae.tensors import Decoder, FeatureActs, Resid
 
@@ -36,6 +36,10 @@ class SaeLensDictionary:
     @property
     def W_dec(self) -> Decoder:  # noqa: N802
         return self.sae.W_dec
+
+    @property
+    def remainder(self) -> int:
+        return ERROR_UNIT
 
     @property
     def d_sae(self) -> int:
