@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from relp_sae.errors import RunError
+from relp_sae.errors import InputError, RunError
 from relp_sae.models import at_sites, load_model
 from relp_sae.models.family import Role
 from relp_sae.records import Site
@@ -203,49 +203,61 @@ def test_a_composite_inside_another_one_gives_way_afterwards(model, name):
 
 def test_attention_stays_causal(model64, name):
     """The logits at a position have no slope at later positions, but some at all earlier ones."""
-    ids = IDS[:1]
-    leaf = torch.zeros(1, 6, 32, dtype=torch.float64, requires_grad=True)
+    leaf = torch.zeros(2, 6, 32, dtype=torch.float64, requires_grad=True)
     with (
         composites[name].applied(model64),
         at_sites(model64, {Site(0, "resid_pre"): lambda _x: leaf}),
     ):
-        logits = model64.hf(input_ids=ids, use_cache=False).logits[0]
+        logits = model64.hf(input_ids=IDS, use_cache=False).logits[1]
         for at in range(6):
             (slope,) = torch.autograd.grad(logits[at, :20].sum(), leaf, retain_graph=True)
-            assert not slope[0, at + 1 :].any()
-            assert (slope[0, : at + 1].abs().sum(-1) > 1e-4).all()
+            assert not slope[1, at + 1 :].any()
+            assert (slope[1, : at + 1].abs().sum(-1) > 1e-4).all()
 
 
 def test_its_inspection(model, name):
-    ids = IDS[:1]
-    found = inspect_composite(model, name, ids)
+    found = inspect_composite(model, name, IDS)
     assert found.same_logits
     found.require_same_logits()
-    assert found.logit == model.last_logits(ids).max().item()
+    corrupted, clean = model.last_logits(IDS)
+    top = clean.argmax()
+    change = composites[name].two_point  # then both figures are changes between the prompts
+    assert found.logit == (clean - corrupted if change else clean)[top].item()
     assert found.audit == {
         role: (rule, len(model.places(Role(role))), len(model.places(Role(role))))
         for role, rule in composites[name].table.items()
     }
-    leaf = torch.zeros(1, 6, 32, requires_grad=True)
+    leaf = torch.zeros(2, 6, 32, requires_grad=True)
     entry = []
     with (
         composites[name].applied(model),
         at_sites(model, {Site(0, "resid_pre"): lambda x: entry.append(x.detach()) or leaf}),
     ):
-        (slope,) = torch.autograd.grad(model.last_logits(ids).max(), leaf)
-    assert found.relevance == pytest.approx((slope * entry[0]).sum().item(), rel=1e-4)
+        (slope,) = torch.autograd.grad(model.last_logits(IDS)[1, top], leaf)
+    x = entry[0][1] - entry[0][0] if change else entry[0][1]
+    assert found.relevance == pytest.approx((slope[1] * x).sum().item(), rel=1e-4)
+
+
+def test_a_single_run_has_no_secant(model, name):
+    before = state_of(model)
+    with (
+        composites[name].applied(model)
+        if not composites[name].two_point
+        else pytest.raises(InputError, match="between two runs, and got a single one")
+    ):
+        inspect_composite(model, name, IDS[:1])
+    assert state_of(model) == before
 
 
 def test_an_inspection_notices_another_value(model, name, monkeypatch):
-    ids = IDS[:1]
-    untouched = model.last_logits(ids)
+    untouched = model.last_logits(IDS)
 
     def otherwise(_model, _ids):
-        return untouched + 1 if not torch.is_grad_enabled() else 1.5 * last_logits(model, ids)
+        return untouched + 1 if not torch.is_grad_enabled() else 1.5 * last_logits(model, IDS)
 
     last_logits = type(model).last_logits
     monkeypatch.setattr(type(model), "last_logits", otherwise)
-    found = inspect_composite(model, name, ids)
+    found = inspect_composite(model, name, IDS)
     assert not found.same_logits
     with pytest.raises(RunError, match="the logits differ from those of the untouched model"):
         found.require_same_logits()

@@ -13,6 +13,7 @@ from relp_sae.errors import InputError
 from relp_sae.models.family import Norm, Role
 from relp_sae.rules import rules, with_slope_of
 from relp_sae.rules.identity import FACTORS
+from relp_sae.rules.rule import Attention
 
 D = 8
 EPS = 1e-3  # large, so that a forgotten epsilon shows
@@ -141,7 +142,7 @@ def attention(query, key, value):
 def test_ah_rule_is_the_transposed_pattern_on_values_and_nothing_else():
     query, key, value, upstream = (noise(4, 3, seed=seed) for seed in range(4))
     inputs = [x.requires_grad_() for x in (query, key, value)]
-    out = rules["ah"].surrogate(*inputs, attention)
+    out = rules["ah"].surrogate(*inputs, Attention(attention, None, 3**-0.5, None))
     assert torch.equal(out, attention(*inputs))
     by_query, by_key, by_value = torch.autograd.grad(out, inputs, upstream, allow_unused=True)
     assert by_query is None
@@ -151,11 +152,15 @@ def test_ah_rule_is_the_transposed_pattern_on_values_and_nothing_else():
 
 
 FORMULAS = {"ln", "identity", "half", "ah"}
+SECANT = {"secant-norm", "secant-activation", "secant-gate", "secant-attention"}
+"""Written out in test_secant_rules.py."""
 
 
 @pytest.mark.parametrize("name", rules)
 def test_every_rule_has_its_formula_in_this_file_and_says_its_source(name):
-    assert name in FORMULAS, "write the rule's slope as matrix algebra above, and name it here"
+    assert name in FORMULAS | SECANT, (
+        "write the rule's slope as matrix algebra above, and name it here"
+    )
     assert rules[name].role in Role
     assert rules[name].source
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from relp_sae.attribution.method import Method, methods
+from relp_sae.attribution.method import Method, Passes, methods
 from relp_sae.attribution.slopes import slope_scores
 from relp_sae.records.scores import Base
 from relp_sae.run import PairedRun
@@ -29,4 +29,4 @@ def random(run: PairedRun, pair: int, _base: Base) -> np.ndarray:
 
 
 for _name, _scores in {"delta-norm": delta_norm, "direct": direct, "random": random}.items():
-    methods.register(_name)(Method(_scores, bases=("both",)))
+    methods.register(_name)(Method(_scores, ("both",), passes=lambda _sites: Passes(0, 0)))

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from relp_sae.attribution.method import Method, methods
+from relp_sae.attribution.method import Method, Passes, methods
 from relp_sae.attribution.slopes import path_slopes, slope_scores
 from relp_sae.records.scores import Base
 from relp_sae.run import PairedRun
@@ -23,7 +23,10 @@ def integrated_gradients(steps: int) -> Method:
         slopes = {site: path_slopes(run, pair, site, points) for site in run.sites}
         return slope_scores(run, pair, slopes)
 
-    return Method(pair_scores, bases=("both",), with_count=integrated_gradients)
+    def passes(sites: int) -> Passes:
+        return Passes(steps * sites, steps * sites)
+
+    return Method(pair_scores, ("both",), with_count=integrated_gradients, passes=passes)
 
 
 methods.register("integrated-gradients")(integrated_gradients(STEPS))

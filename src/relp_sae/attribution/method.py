@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,18 +15,35 @@ PairScores = Callable[[PairedRun, int, Base], np.ndarray]
 """(run, index of a kept pair, base) -> scores (units,) in the order of ``run.units_of(pair)``."""
 
 
+class Passes(NamedTuple):
+    """What a method costs for one pair: prompts run forward, and prompts run backward.
+
+    The forward passes that find the units' steps come on top, and are the same for all methods.
+    """
+
+    forwards: int
+    backwards: int
+
+
+def one_pass(_sites: int) -> Passes:
+    """One prompt, whatever the number of sites."""
+    return Passes(1, 1)
+
+
 @dataclass(frozen=True)
 class Method:
     """How a method scores one pair, and from which base points it can.
 
     ``composite`` names the rules whose backward pass it uses, empty for none. ``with_count`` makes
-    the variant with n steps, for methods that take steps (``NAME:n``).
+    the variant with n steps, for methods that take steps (``NAME:n``). ``passes`` says what a
+    number of sites costs.
     """
 
     pair_scores: PairScores
     bases: tuple[Base, ...] = ("corrupted", "clean")
     composite: str = ""
     with_count: Callable[[int], "Method"] | None = None
+    passes: Callable[[int], Passes] = one_pass
 
 
 methods: Registry[Method] = Registry("method", "relp_sae.attribution")

@@ -4,15 +4,19 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from relp_sae.attribution.method import Method
+from relp_sae.attribution.method import Method, Passes
 from relp_sae.models import at_sites
 from relp_sae.records import Site
 from relp_sae.records.scores import Base
 from relp_sae.rules import composites
 from relp_sae.run import PairedRun
-from relp_sae.tensors import Resid
+from relp_sae.tensors import Logits, Resid, Tokens
+
+RowSlopes = Float[Tensor, "row pos d_model"]
+"""d metric / d x of each prompt of a batch."""
 
 
 def composite_method(composite: str) -> Method:
@@ -22,9 +26,21 @@ def composite_method(composite: str) -> Method:
     """
 
     def pair_scores(run: PairedRun, pair: int, base: Base) -> np.ndarray:
-        return slope_scores(run, pair, composite_slopes(run, pair, composite, base))
+        ids = run.prompt_ids(pair)
+        ids = ids[1:] if base == "clean" else ids[:1]
+        return slope_scores(run, pair, composite_slopes(run, pair, composite, ids))
 
     return Method(pair_scores, composite=composite)
+
+
+def mean_method(composite: str) -> Method:
+    """The method whose slopes are a composite's, averaged over the corrupted and the clean run."""
+
+    def pair_scores(run: PairedRun, pair: int, _base: Base) -> np.ndarray:
+        slopes = composite_slopes(run, pair, composite, run.prompt_ids(pair))
+        return slope_scores(run, pair, slopes)
+
+    return Method(pair_scores, ("both",), composite, passes=lambda _sites: Passes(2, 2))
 
 
 def slope_scores(run: PairedRun, pair: int, slopes: Mapping[Site, Resid]) -> np.ndarray:
@@ -37,12 +53,12 @@ def slope_scores(run: PairedRun, pair: int, slopes: Mapping[Site, Resid]) -> np.
     return torch.cat(scores).double().cpu().numpy()
 
 
-def composite_slopes(run: PairedRun, pair: int, composite: str, base: Base) -> dict[Site, Resid]:
-    """d metric / d x (pos, d_model) at every site under a composite, at a run of a pair."""
-    prompts = run.pairs[pair]
-    ids = prompts.clean_ids if base == "clean" else prompts.corrupted_ids
+def composite_slopes(run: PairedRun, pair: int, composite: str, ids: Tokens) -> dict[Site, Resid]:
+    """d metric / d x (pos, d_model) at every site under a composite, averaged over prompts."""
+    added = nothing_added(run, ids)
     with composites[composite].applied(run.model):
-        return _added_slopes(run, pair, ids, {site: _zeros(run, len(ids)) for site in run.sites})
+        slopes = added_slopes(run, ids, added, lambda logits: run.metric_of(pair, logits).sum())
+    return {site: g.mean(0) for site, g in slopes.items()}
 
 
 def path_slopes(run: PairedRun, pair: int, site: Site, points: Tensor) -> Resid:
@@ -53,29 +69,34 @@ def path_slopes(run: PairedRun, pair: int, site: Site, points: Tensor) -> Resid:
     """
     seen = run.activations[pair]
     change = seen.clean[site] - seen.corrupted[site]
-    added = points[:, None, None].to(change) * change
-    slopes = _added_slopes(run, pair, run.pairs[pair].corrupted_ids, {site: added})
-    return slopes[site]
+    added = {site: points[:, None, None].to(change) * change}
+    ids = run.prompt_ids(pair)[:1].expand(len(points), -1)
+    slopes = added_slopes(run, ids, added, lambda logits: run.metric_of(pair, logits).sum())
+    return slopes[site].mean(0)
 
 
-def _zeros(run: PairedRun, length: int) -> Tensor:
-    model = run.model
-    return torch.zeros(1, length, model.d_model, device=model.device, dtype=model.dtype)
+def nothing_added(run: PairedRun, ids: Tokens) -> dict[Site, Tensor]:
+    """Zeros at every site, to take slopes with respect to."""
+    shape = (*ids.shape, run.model.d_model)
+    return {
+        site: torch.zeros(shape, device=run.model.device, dtype=run.model.dtype)
+        for site in run.sites
+    }
 
 
-def _added_slopes(
-    run: PairedRun, pair: int, ids: tuple[int, ...], added: Mapping[Site, Tensor]
-) -> dict[Site, Resid]:
-    """The slope with respect to what is added at each site, averaged over the batch."""
-    model = run.model
+def added_slopes(
+    run: PairedRun,
+    ids: Tokens,
+    added: Mapping[Site, Tensor],
+    total: Callable[[Logits], Tensor],
+) -> dict[Site, RowSlopes]:
+    """The slope of ``total`` of the last logits with respect to what is added at each site."""
     leaves = {site: tensor.requires_grad_() for site, tensor in added.items()}
-    batch = len(next(iter(leaves.values())))
     additions = {site: _constant(leaf) for site, leaf in leaves.items()}
-    with torch.enable_grad(), at_sites(model, additions):
-        logits = model.last_logits(model.token_ids(ids).expand(batch, -1))
-        total = run.metric_of(pair, logits).sum()
-    slopes = torch.autograd.grad(total, list(leaves.values()))
-    return {site: g.mean(0) for site, g in zip(leaves, slopes, strict=True)}
+    with torch.enable_grad(), at_sites(run.model, additions):
+        summed = total(run.model.last_logits(ids))
+    slopes = torch.autograd.grad(summed, list(leaves.values()))
+    return dict(zip(leaves, slopes, strict=True))
 
 
 def _constant(leaf: Tensor) -> Callable[[Tensor], Tensor]:

@@ -16,8 +16,10 @@ def command(
 
     Prints, for each composite: at how many of the model's places each rule fired, whether the
     logits are bit for bit those of the untouched model, and the conserved share: sum(slope * x)
-    over the logit, 1 where every nonlinear step has a rule and no layer has a bias.
+    over the logit, 1 where every nonlinear step has a rule and no layer has a bias. For the
+    secant, which compares two prompts, both are changes between them, and the share is 1.
     """
+    import torch
     from rich.table import Table
 
     from relp_sae.cli.terminal import console
@@ -27,7 +29,9 @@ def command(
     from relp_sae.tasks.encoding import encode
 
     loaded = load_model(model, device=device, dtype=dtype)
-    ids = loaded.token_ids((*encode(loaded.tokenizer, ""), *range(5, 13)))
+    start = encode(loaded.tokenizer, "")
+    prompts = [(*start, *range(5, 13)), (*start, *range(5, 9), *range(14, 18))]
+    ids = torch.cat([loaded.token_ids(prompt) for prompt in prompts])
     table = Table(
         "composite", "rules fired / places", "logits", "conserved", title=f"Rules on {model}"
     )

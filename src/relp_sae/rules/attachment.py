@@ -17,7 +17,7 @@ from transformers.masking_utils import eager_mask
 from relp_sae.models import LanguageModel
 from relp_sae.models.family import Role
 from relp_sae.models.language_model import Place
-from relp_sae.rules.rule import Rule, with_slope_of
+from relp_sae.rules.rule import Attention, Rule, with_slope_of
 
 Fired = Callable[[Place], None]
 """Called each time a rule acts at a place; the audit counts."""
@@ -93,31 +93,39 @@ AttentionMaskInterface.register(ATTENTION_NAME, eager_mask)
 
 def _attention(model: LanguageModel, rule: Rule, fired: Fired, undo: ExitStack) -> None:
     for place in model.places(Role.ATTENTION):
-        eager = sys.modules[type(place.module).__module__].eager_attention_forward
-
-        def act(
-            module: nn.Module,
-            query: Tensor,
-            key: Tensor,
-            value: Tensor,
-            *args: Any,
-            place: Place = place,
-            eager: Callable[..., Any] = eager,
-            **kwargs: Any,
-        ) -> Any:
-            fired(place)
-            return rule.surrogate(
-                query, key, value, lambda q, k, v: eager(module, q, k, v, *args, **kwargs)
-            )
-
-        if place.module in _acting:  # a composite inside another one: give way to it afterwards
-            undo.callback(_acting.__setitem__, place.module, _acting[place.module])
+        module = place.module
+        if module in _acting:  # a composite inside another one: give way to it afterwards
+            undo.callback(_acting.__setitem__, module, _acting[module])
         else:
-            undo.callback(_acting.pop, place.module)
-        _acting[place.module] = act
+            undo.callback(_acting.pop, module)
+        _acting[module] = _attending(place, rule, fired)
     before = model.config._attn_implementation
     undo.callback(model.hf.set_attn_implementation, before)
     model.hf.set_attn_implementation(ATTENTION_NAME)
+
+
+def _attending(place: Place, rule: Rule, fired: Fired) -> Callable[..., Any]:
+    """The attention function of one place: the rule around the family's own eager attention."""
+    eager = sys.modules[type(place.module).__module__].eager_attention_forward
+
+    def act(
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        **kwargs: Any,
+    ) -> Any:
+        fired(place)
+        call = Attention(
+            lambda q, k, v: eager(module, q, k, v, mask, **kwargs),
+            mask,
+            kwargs.get("scaling") or query.shape[-1] ** -0.5,  # as the families' own default
+            kwargs.get("softcap"),
+        )
+        return rule.surrogate(query, key, value, call)
+
+    return act
 
 
 _ATTACH: dict[Role, Callable[[LanguageModel, Rule, Fired, ExitStack], None]] = {

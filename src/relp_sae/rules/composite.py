@@ -67,6 +67,11 @@ class Composite:
             if rules[name].role != role:
                 raise InputError(f"The rule '{name}' is for {rules[name].role}, not for {role}.")
 
+    @property
+    def two_point(self) -> bool:
+        """Whether the slopes are taken between the rows of a batch: corrupted, then clean."""
+        return any(rules[name].two_point for name in self.table.values())
+
     @contextmanager
     def applied(self, model: LanguageModel) -> Iterator[Audit]:
         """Inside the context, gradients through ``model`` follow the rules; values do not change.
@@ -74,6 +79,7 @@ class Composite:
         On exit, also after an exception, the model is as it was: no hook, the same attention.
 
         Raises:
+            InputError: inside, when a two-point composite meets a single run.
             RunError: at the end, when a rule did not fire at every place of its role.
         """
         # In the order of Role: a gate's hook must see the output that the activation's rule made.

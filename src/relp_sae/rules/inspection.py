@@ -18,8 +18,9 @@ class Inspection:
 
     ``audit`` maps a role to (rule, places it fired at, places there are); ``same_logits``: equal
     bit for bit to those without rules; ``relevance`` is sum(slope * x) of the block-0 input for
-    the ``logit`` of the most likely token. The two are equal (conservation) only where every
-    nonlinear step has a rule and no layer has a bias.
+    the ``logit`` of the most likely token of the last prompt. The two are equal (conservation)
+    only where every nonlinear step has a rule and no layer has a bias. For a two-point composite
+    both are changes from the prompt before, and always equal (completeness).
     """
 
     audit: Mapping[str, tuple[str, int, int]]
@@ -38,9 +39,10 @@ class Inspection:
 
 
 def inspect_composite(model: LanguageModel, name: str, ids: Tokens) -> Inspection:
-    """Run token ids (1, pos) forward and backward under a composite.
+    """Run token ids (prompt, pos) forward and backward under a composite; two-point ones need 2.
 
     Raises:
+        InputError: a single prompt for a two-point composite.
         RunError: a rule did not fire at every place of its role.
     """
     composite = composites[name]
@@ -56,11 +58,14 @@ def inspect_composite(model: LanguageModel, name: str, ids: Tokens) -> Inspectio
 
     with composite.applied(model) as audit, at_sites(model, {Site(0, "resid_pre"): add}):
         logits = model.last_logits(ids)
-        top = logits[0].max()
-        (slope,) = torch.autograd.grad(top, added)
+        top = logits[-1].argmax()
+        (slope,) = torch.autograd.grad(logits[-1, top], added)
+    x, logit = entry[0][-1], logits[-1, top]
+    if composite.two_point:
+        x, logit = x - entry[0][-2], logit - logits[-2, top]
     return Inspection(
         audit={role: (composite.table[role], *counts) for role, counts in audit.by_role().items()},
         same_logits=torch.equal(plain, logits),
-        relevance=(slope * entry[0]).double().sum().item(),
-        logit=top.item(),
+        relevance=(slope[-1] * x).double().sum().item(),
+        logit=logit.item(),
     )

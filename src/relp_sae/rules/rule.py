@@ -17,17 +17,36 @@ from relp_sae.registry import Registry
 
 Surrogate = Callable[..., Any]
 """By role: norm ``(x, norm: Norm, module) -> y``; activation ``(x, name: str) -> y``; gate
-``(left, right) -> product``; attention ``(query, key, value, attend) -> attend's outputs``, where
-``attend(query, key, value)`` is the family's own eager attention, whose value must be kept."""
+``(left, right) -> product``; attention ``(query, key, value, Attention) -> attend's outputs``,
+whose values must be kept."""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """One call of an attention layer: what a family gives to it beside query, key and value.
+
+    ``attend(query, key, value)`` is the family's own eager attention; ``mask`` is added to the
+    scores scaling * q k (after tanh with ``softcap`` where there is one).
+    """
+
+    attend: Callable[[Tensor, Tensor, Tensor], Any]
+    mask: Tensor | None
+    scaling: float
+    softcap: float | None
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a role does in the backward pass, and the paper that says so."""
+    """What a role does in the backward pass, and the paper that says so.
+
+    A ``two_point`` rule takes its slopes between the rows of a batch (see ``rules.secant``), the
+    others at each row.
+    """
 
     role: Role
     surrogate: Surrogate
     source: str
+    two_point: bool = False
 
 
 rules: Registry[Rule] = Registry("rule", "relp_sae.rules")

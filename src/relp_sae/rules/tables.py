@@ -10,3 +10,8 @@ composites.register("gradient")(Composite({}))
 composites.register("relp")(Composite(RELP))
 
 composites.register("relp-ah")(Composite(RELP | {"attention": "ah"}))
+
+# The slope of every step between the corrupted and the clean run: docs/methods.md
+composites.register("secant")(
+    Composite({role: f"secant-{role}" for role in ("norm", "activation", "gate", "attention")})
+)

@@ -15,7 +15,7 @@ from relp_sae.records.scores import Base, Kind
 from relp_sae.run.measurement import PairActivations, answer_and_foil, measure_pair
 from relp_sae.run.steps import PairSteps, pair_steps
 from relp_sae.saes import Dictionary, require_fit
-from relp_sae.tensors import Logits, PerExample
+from relp_sae.tensors import Logits, PerExample, Tokens
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,12 @@ class PairedRun:
                 for one in fields(Units)
             }
         )
+
+    def prompt_ids(self, pair: int) -> Tokens:
+        """The corrupted and the clean prompt of a pair as a batch of two, in this order."""
+        prompts = self.pairs[pair]
+        ids = [self.model.token_ids(ids) for ids in (prompts.corrupted_ids, prompts.clean_ids)]
+        return torch.cat(ids)
 
     def metric_of(self, pair: int, logits: Logits) -> PerExample:
         """The metric of last logits (batch, vocab) that all belong to one pair."""

@@ -1,0 +1,125 @@
+"""The secant is exact in sum: at every site, for every metric, in every family."""
+
+import numpy as np
+import pytest
+import torch
+from transformers.models.llama import modeling_llama
+
+from relp_sae.attribution import attribute
+from relp_sae.attribution.secant import STREAM_AFTER
+from relp_sae.metrics import metrics
+from relp_sae.models import read_sites
+from relp_sae.records import Site
+from relp_sae.records.site import KINDS
+
+STREAM = [f"{kind}.{layer}" for layer in range(3) for kind in KINDS if kind not in STREAM_AFTER]
+
+
+@pytest.fixture(autouse=True)
+def float64_throughout(monkeypatch):
+    """Hugging Face's Llama without its detours through float32, which are no part of the maths."""
+
+    def norm(self, x):
+        return self.weight * (
+            x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+        )
+
+    softmax = torch.nn.functional.softmax
+    monkeypatch.setattr(modeling_llama.LlamaRMSNorm, "forward", norm)
+    monkeypatch.setattr(
+        modeling_llama.nn.functional,
+        "softmax",
+        lambda x, dim, dtype=None: softmax(x, dim),  # noqa: ARG005
+    )
+
+
+def sums_and_totals(run, method):
+    """(site, pair) -> the sum of all scores there, and m(clean) - m(corrupted)."""
+    scores = attribute(run, method)
+    for pair in run.kept:
+        total = run.measured[pair].clean_metric - run.measured[pair].corrupted_metric
+        for site in run.sites:
+            here = (scores.units.pair == pair) & (scores.units.site == str(site))
+            yield site, pair, scores.score[here].sum(), total
+
+
+@pytest.mark.parametrize("metric", metrics)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_scores_sum_to_the_whole_effect_at_every_point_of_the_stream(
+    load_tiny, make_run, family, dtype, metric
+):
+    run = make_run(load_tiny(family, dtype), *STREAM, metric=metric)
+    tolerance = {"float32": 1e-4, "float64": 1e-9}[dtype]
+    for site, pair, found, total in sums_and_totals(run, "secant"):
+        assert abs(total) > 0.1
+        assert found == pytest.approx(total, rel=tolerance), (site, pair)
+
+
+@pytest.mark.parametrize("kind", STREAM_AFTER)
+def test_a_blocks_output_and_what_passes_it_by_sum_to_the_whole_effect(
+    load_tiny, make_run, family, kind
+):
+    """All of the stream after the block is a full cut; the output is one part of it."""
+    before = {"attn_out": "resid_pre", "mlp_out": "resid_mid"}[kind]
+    for layer in range(3):
+        out, skip, after = Site(layer, kind), Site(layer, before), Site(layer, STREAM_AFTER[kind])
+        run = make_run(load_tiny(family, "float64"), str(out), str(after))
+        whole = attribute(run, "secant")
+        for pair in run.kept:
+            (of_out, of_after) = (
+                whole.score[(whole.units.pair == pair) & (whole.units.site == str(site))].sum()
+                for site in (out, after)
+            )
+            # The steps of a site sum to its change, and the slope is the same at both.
+            seen, _ = read_sites(run.model, [out, skip, after], run.prompt_ids(pair))
+            change = {site: (x[1] - x[0]).double() for site, x in seen.items()}
+            torch.testing.assert_close(change[out] + change[skip], change[after])
+            total = run.measured[pair].clean_metric - run.measured[pair].corrupted_metric
+            assert of_after == pytest.approx(total, rel=1e-9)
+            assert of_out != pytest.approx(total, rel=1e-3)
+
+
+@pytest.mark.parametrize("site", ["resid_pre.1", "resid_mid.0", "attn_out.1", "mlp_out.1"])
+def test_segments_stay_exact_in_sum_and_go_over_into_integrated_gradients(
+    load_tiny, make_run, family, site
+):
+    run = make_run(load_tiny(family, "float64"), site)
+    if run.sites[0].kind not in STREAM_AFTER:
+        for _, _, found, total in sums_and_totals(run, "secant:3"):
+            assert found == pytest.approx(total, rel=1e-9)
+        limit = attribute(run, "integrated-gradients:400").score
+    else:  # the path of the stream after it, at which no dictionary stands here
+        limit = attribute(run, "secant:400").score
+    errors = [np.abs(attribute(run, f"secant:{n}").score - limit).max() for n in (1, 4, 16)]
+    assert errors[0] > 4 * errors[1] > 16 * errors[2]
+    assert errors[2] < 0.02 * np.abs(limit).max()
+
+
+def test_one_segment_is_the_same_by_either_way(load_tiny, make_run, family):
+    """The run with x of the clean prompt is the clean run: it does not matter how it is made."""
+    from relp_sae.attribution.secant import _along_the_path, _between_the_runs
+
+    run = make_run(load_tiny(family, "float64"), "resid_pre.1", "attn_out.1", "mlp_out.2")
+    for pair in run.kept:
+        between = _between_the_runs(run, pair)
+        for site in run.sites:
+            torch.testing.assert_close(
+                _along_the_path(run, pair, site, 1), between[site], rtol=1e-6, atol=1e-8
+            )
+
+
+def test_the_secant_is_no_tangent(paired_run):
+    secant = attribute(paired_run, "secant").score
+    for other in ("gradient-mean", "relp-mean", "integrated-gradients"):
+        assert (
+            np.abs(attribute(paired_run, other).score - secant).max() > 0.01 * np.abs(secant).max()
+        )
+
+
+@pytest.mark.parametrize("name", ["gradient", "relp"])
+def test_a_mean_method_is_the_mean_over_both_runs(load_tiny, make_run, family, name):
+    run = make_run(load_tiny(family, "float64"), "resid_pre.1", "mlp_out.2")
+    ends = [attribute(run, name, base=base).score for base in ("corrupted", "clean")]
+    found = attribute(run, f"{name}-mean")
+    assert found.base == "both"
+    np.testing.assert_allclose(found.score, np.mean(ends, axis=0), rtol=1e-5, atol=1e-7)
