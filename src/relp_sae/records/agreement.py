@@ -23,7 +23,8 @@ class Agreement:
     Compared are SAE features or whole nodes, never error units; ``part`` says where: all sites,
     one site, or one kind of site. ``per_pair`` holds the measure of each pair (NaN where it is
     undefined); ``mean`` is their mean with its prompt-cluster bootstrap interval; ``pooled`` is
-    the measure on all units at once, with the interval of the same bootstrap.
+    the measure on all units at once, with the interval of the same bootstrap where that is not
+    too costly.
     """
 
     estimate: str
@@ -41,8 +42,8 @@ class DependentTest:
     """A textbook test of two correlations that share the truth. Descriptive only.
 
     It takes every unit for an independent draw, which they are not: see docs/methods.md. ``value``
-    is t or z, ``low`` and ``high`` the ends of an interval where the test gives one (NaN
-    otherwise), and ``note`` says why a number is NaN.
+    is t or z, or the difference of the two correlations where the test is an interval (``zou``),
+    whose ends are ``low`` and ``high`` (NaN otherwise); ``note`` says why a number is NaN.
     """
 
     test: str
@@ -60,7 +61,8 @@ class Contrast:
     ``difference`` is the mean over pairs of measure(first) - measure(second) with its
     prompt-cluster bootstrap interval ("this dictionary, new prompts"); ``generalising`` the same
     with the crossed bootstrap over pairs and features ("new prompts and new features"). ``p`` is
-    the sign-flip permutation p-value of the Fisher-z differences, ``p_wilcoxon`` Wilcoxon's, and
+    the sign-flip permutation p-value of the Fisher-z differences (plain ones where the measure is
+    not bounded by 1), ``p_wilcoxon`` Wilcoxon's, and
     ``p_holm`` is ``p`` after Holm's step-down over the contrasts of the run.
     """
 
@@ -86,7 +88,8 @@ class Ceiling:
 
     ``sampling`` is the mean over pairs of sqrt(1 - mean(stderr^2) / var(effect)): 1 for an exact
     truth. ``split_half`` is sqrt(reliability) of the truth's mean per feature over two halves of
-    the pairs, Spearman-Brown corrected: how far the truth itself repeats on other prompts.
+    the pairs, Spearman-Brown corrected, with a jackknife interval over pairs: how far the truth
+    itself repeats on other prompts.
     """
 
     truth: str

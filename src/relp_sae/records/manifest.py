@@ -32,8 +32,9 @@ class RunConfig(_Record):
     batch_size: int = Field(ge=1)
     bootstrap: int = Field(ge=100)
     skip_bad: bool = False
-    permutations: int = Field(default=16, ge=2)  # the most per pair and site, for shapley
-    tolerance: float = Field(default=0.1, gt=0)  # shapley stops at this noise share
+    permutations: int = Field(default=16, ge=4)  # the most per pair and site, for shapley
+    tolerance: float = Field(default=0.1, ge=0)  # shapley stops at this noise share
+    curves: bool = False
     scales: tuple[float, ...] = ()  # of the sweep t * delta; none: no sweep
     set_sizes: tuple[int, ...] = ()  # of units patched together; 0 is all of them
     verify: int = Field(default=0, ge=0)  # units of a certificate
