@@ -4,16 +4,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import pearsonr
+from scipy.stats import pearsonr, wilcoxon
 
 from relp_sae.errors import InputError
 from relp_sae.faithfulness import Comparison, contrasts, declared_contrasts
 from relp_sae.faithfulness.contrast import fisher_z
+from relp_sae.faithfulness.dependent import dependent_tests
 from relp_sae.faithfulness.resampling import draw_pairs
 from relp_sae.faithfulness.sign_flip import holm, sign_flip_p
-from relp_sae.records import PrimaryContrast
+from relp_sae.records import EVERYWHERE, FeatureScores, PrimaryContrast
 
 primary = PrimaryContrast()
+
+
+def on_two_sites(scores: FeatureScores) -> FeatureScores:
+    """Odd features at another site."""
+    site = np.where(scores.units.feature % 2 == 1, "resid_pre.15", "resid_pre.2")
+    return replace(scores, units=replace(scores.units, site=site))
 
 
 def per_pair(estimate, truth) -> np.ndarray:
@@ -48,6 +55,58 @@ def test_each_truth_is_compared_at_its_own_base(record):
         Comparison("integrated-gradients:20", "gradient", "corrupted", "denoise"),
         Comparison("relp", "gradient", "clean", "noise"),
         Comparison("integrated-gradients:20", "gradient", "clean", "noise"),
+        # A truth of both runs is compared with the estimates of every base.
+        Comparison("relp-ah", "gradient", "corrupted", "shapley"),
+        Comparison("relp", "gradient", "corrupted", "shapley"),
+        Comparison("integrated-gradients:20", "gradient", "corrupted", "shapley"),
+        Comparison("relp", "gradient", "clean", "shapley"),
+        Comparison("integrated-gradients:20", "gradient", "clean", "shapley"),
+    ]
+
+
+def test_methods_that_use_both_runs_are_compared_with_one_another(record):
+    def one(name, kind="estimate", base="corrupted"):
+        return record(name, [[1, 2, 3]], kind=kind, base=base)
+
+    scores = [
+        *(one("gradient", base=base) for base in ("corrupted", "clean")),
+        *(one("relp", base=base) for base in ("corrupted", "clean")),
+        *(one(name, base="both") for name in ("secant:4", "relp-mean", "gradient-mean")),
+    ]
+    denoise = declared_contrasts([*scores, one("denoise", kind="truth")], primary)
+    assert denoise == [
+        Comparison("relp", "gradient", "corrupted", "denoise"),
+        Comparison("secant:4", "gradient", "corrupted", "denoise"),
+        Comparison("relp-mean", "gradient", "corrupted", "denoise"),
+        Comparison("gradient-mean", "gradient", "corrupted", "denoise"),
+        Comparison("secant:4", "relp", "corrupted", "denoise"),
+        Comparison("relp-mean", "gradient-mean", "both", "denoise"),
+    ]
+    shapley = declared_contrasts([*scores, one("shapley", kind="truth", base="both")], primary)
+    assert shapley[0].truth == "denoise"  # the primary one, whatever was run
+    bases = [one.base for one in shapley[1:] if (one.first, one.second) == ("secant:4", "relp")]
+    assert bases == ["corrupted", "clean"]
+    means = [one for one in shapley if one.second == "gradient-mean"]
+    assert means == [Comparison("relp-mean", "gradient-mean", "both", "shapley")]
+
+
+def test_in_parts_only_the_main_questions_are_declared(record):
+    scores = [
+        on_two_sites(record(name, [[1, 2, 3, 4]], kind=kind, base=base))
+        for name, kind, base in [
+            ("gradient", "estimate", "corrupted"),
+            ("relp", "estimate", "corrupted"),
+            ("relp-ah", "estimate", "corrupted"),
+            ("secant", "estimate", "both"),
+            ("denoise", "truth", "corrupted"),
+        ]
+    ]
+    in_parts = [one for one in declared_contrasts(scores, primary) if one.part != EVERYWHERE]
+    assert [(one.first, one.second, one.part) for one in in_parts] == [
+        ("relp", "gradient", "resid_pre.2"),
+        ("secant", "relp", "resid_pre.2"),
+        ("relp", "gradient", "resid_pre.15"),
+        ("secant", "relp", "resid_pre.15"),
     ]
 
 
@@ -84,6 +143,37 @@ def test_p_is_the_sign_flip_of_fisher_z_and_holm_takes_all(study):
     assert 0.1 < made[2].p < 1  # integrated gradients is not, so here the sizes of z matter
     assert [one.p_holm for one in made] == holm(expected)
     assert made[0].p_holm > made[0].p
+    assert made[2].p_wilcoxon == wilcoxon(z["integrated-gradients"] - z["gradient"])[1]
+
+
+def test_a_contrast_in_a_part_looks_at_its_units_alone(study):
+    apart = [on_two_sites(one) for one in study.values()]
+    odd = [one.chosen(one.units.feature % 2 == 1) for one in study.values()]
+    made = contrasts(apart, primary, bootstrap=100)
+    [found] = [one for one in made if one.part == "resid_pre.15"]
+    alone = contrasts(odd, primary, bootstrap=100)[0]
+    alone = replace(alone, part="resid_pre.15", primary=False, p_holm=found.p_holm)
+    assert repr(found) == repr(alone)
+    assert len(made) == 5  # three everywhere, one in each part
+    assert [one.p_holm for one in made] == holm([one.p for one in made])
+
+
+def test_the_tests_over_units_are_on_the_pooled_pearson(study):
+    relp, gradient, truth = (study[name].score for name in ("relp", "gradient", "denoise"))
+    r = np.corrcoef([truth, relp, gradient])
+    expected = dependent_tests(r[0, 1], r[0, 2], r[1, 2], len(truth))
+    found = contrasts(list(study.values()), primary, bootstrap=100)[0].descriptive
+    assert [one.test for one in found] == [one.test for one in expected]
+    assert [one.value for one in found] == pytest.approx(
+        [one.value for one in expected], nan_ok=True
+    )
+
+
+def test_pairs_are_counted_and_the_crossed_interval_has_the_same_value(study):
+    for one in contrasts(list(study.values()), primary, bootstrap=100):
+        assert one.pairs == 8
+        assert one.generalising.value == pytest.approx(one.difference.value)
+        assert one.generalising.low < one.generalising.value < one.generalising.high
 
 
 def test_equal_methods_do_not_differ(study):
@@ -139,6 +229,37 @@ def test_pairs_without_both_values_are_left_out_and_named(record):
     assert one.difference.note == "relp@corrupted: 1 of 3 pairs left out: constant estimate (1)"
     # Two usable pairs, one of them equal: every pattern is as extreme as the observed one.
     assert one.p == 1
+
+
+def test_a_part_that_is_not_there_is_named(study):
+    asked = PrimaryContrast(part="resid_pre.9")
+    first = contrasts(list(study.values()), asked, bootstrap=100)[0]
+    assert np.isnan([first.difference.value, first.p, first.generalising.value]).all()
+    assert first.difference.note == "no part 'resid_pre.9' in this run (it has all sites)"
+
+
+def test_an_unbounded_measure_is_compared_without_fishers_z(study):
+    first = contrasts(list(study.values()), PrimaryContrast(measure="r2"), bootstrap=100)[0]
+    assert first.difference.low < first.difference.high < 0
+    assert first.p == 2 / 2**8
+
+
+@pytest.mark.parametrize("measure", ["slope", "verified-recall-cost"])
+def test_a_measure_of_which_more_is_not_better_cannot_say_who_is_better(study, measure):
+    with pytest.raises(InputError, match=rf"of '{measure}' more is not better.*Use one of: pear"):
+        contrasts(list(study.values()), PrimaryContrast(measure=measure))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("flat", ["relp", "gradient", "denoise"])
+def test_a_constant_side_leaves_nothing_to_test(study, flat):
+    broken = study | {flat: replace(study[flat], score=np.ones(222))}
+    first = contrasts(list(broken.values()), primary, bootstrap=100)[0]
+    assert first.pairs == 0
+    assert "constant" in first.difference.note
+    assert np.isnan([first.difference.value, first.generalising.value]).all()
+    assert np.isnan([first.p, first.p_wilcoxon]).all()
+    assert {one.note for one in first.descriptive} == {"a correlation is undefined"}
 
 
 def test_an_unknown_measure_gets_a_suggestion(study):

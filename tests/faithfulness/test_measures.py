@@ -6,19 +6,27 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import pearsonr, rankdata, spearmanr
+from scipy.stats import kendalltau, pearsonr, rankdata, spearmanr
 
-from relp_sae.faithfulness import Undefined, measures
-from relp_sae.faithfulness.agreement import value_or_reason
+from relp_sae.faithfulness import Sample, Undefined, measures
+from relp_sae.faithfulness.measures import value_or_reason
 from relp_sae.faithfulness.measures.spearman import mid_ranks
 from relp_sae.registry import Registry
+
+CORRELATIONS = [
+    *("pearson", "spearman", "kendall-tau-b", "pearson-asinh"),
+    *("lin-concordance", "r2", "slope"),
+]
+"""Measures without a value where a side does not vary."""
 
 quick = settings(max_examples=60, deadline=None)
 every_measure = pytest.mark.parametrize("name", list(measures))
 
-# Small whole numbers make ties and constants common, and sums exact.
+# Estimate, truth, delta, counts: small whole numbers make ties and constants common, sums exact.
 rows = st.lists(
-    st.tuples(st.integers(-9, 9), st.integers(-9, 9), st.integers(0, 3)), min_size=1, max_size=40
+    st.tuples(st.integers(-9, 9), st.integers(-9, 9), st.integers(-3, 3), st.integers(0, 3)),
+    min_size=1,
+    max_size=40,
 )
 distinct = st.lists(
     st.tuples(st.integers(-1000, 1000), st.integers(-1000, 1000)),
@@ -28,14 +36,25 @@ distinct = st.lists(
 )
 
 
-def of(name: str, estimate, truth, counts=None) -> float:
+def sample(estimate, truth, delta=None) -> Sample:
+    """Units whose step is a tenth of the activation for a delta of 1."""
     estimate, truth = np.asarray(estimate, float), np.asarray(truth, float)
-    return measures[name](estimate, truth)(np.ones(len(truth)) if counts is None else counts)
+    delta = np.ones(len(truth)) if delta is None else np.asarray(delta, float)
+    return Sample(estimate, truth, delta, np.abs(delta) / 10)
 
 
-def answer(name: str, estimate, truth, counts=None) -> tuple[float, str]:
+def of(name: str, estimate, truth, counts=None, delta=None) -> float:
+    measured = measures[name](sample(estimate, truth, delta))
+    return measured(np.ones(len(truth)) if counts is None else counts)
+
+
+def answer(name: str, estimate, truth, delta=None, counts=None) -> tuple[float, str]:
     counts = np.ones(len(truth)) if counts is None else counts
-    return value_or_reason(measures[name](estimate, truth), counts)
+    return value_or_reason(measures[name](sample(estimate, truth, delta)), counts)
+
+
+def near(value: float):
+    return pytest.approx(value, rel=1e-9, abs=1e-12, nan_ok=True)
 
 
 def columns(drawn) -> list[np.ndarray]:
@@ -56,46 +75,54 @@ def test_the_room_offers_the_registry_and_not_its_package():
 @quick
 @given(drawn=rows)
 def test_counts_are_repetitions(name, drawn):
-    estimate, truth, counts = columns(drawn)
-    repeats = counts.astype(int)
-    value, reason = answer(name, estimate, truth, counts)
-    plain, plain_reason = answer(name, np.repeat(estimate, repeats), np.repeat(truth, repeats))
+    *scores, counts = columns(drawn)
+    value, reason = answer(name, *scores, counts)
+    plain, plain_reason = answer(name, *(np.repeat(one, counts.astype(int)) for one in scores))
     assert reason == plain_reason
-    assert value == pytest.approx(plain, abs=1e-12, nan_ok=True)
+    assert value == near(plain)
 
 
 @every_measure
 @quick
 @given(drawn=rows, data=st.data())
 def test_the_order_of_units_does_not_matter(name, drawn, data):
-    estimate, truth, counts = columns(drawn)
-    order = np.array(data.draw(st.permutations(range(len(drawn)))))
-    value, reason = answer(name, estimate, truth, counts)
-    moved, moved_reason = answer(name, estimate[order], truth[order], counts[order])
+    shuffled = columns(data.draw(st.permutations(drawn)))
+    value, reason = answer(name, *columns(drawn))
+    moved, moved_reason = answer(name, *shuffled)
     assert reason == moved_reason
-    assert moved == pytest.approx(value, abs=1e-12, nan_ok=True)
+    assert moved == near(value)
 
 
-@every_measure
+@pytest.mark.parametrize("name", [name for name, one in measures.items() if not one.sees_size])
 @quick
 @given(drawn=rows, estimate_scale=st.integers(1, 99), truth_scale=st.integers(1, 99))
-def test_the_unit_of_the_metric_does_not_matter(name, drawn, estimate_scale, truth_scale):
-    estimate, truth, counts = columns(drawn)
-    value, reason = answer(name, estimate, truth, counts)
-    scaled, scaled_reason = answer(name, estimate_scale * estimate, truth_scale * truth, counts)
+def test_the_size_of_the_estimate_does_not_matter(name, drawn, estimate_scale, truth_scale):
+    estimate, truth, *rest = columns(drawn)
+    value, reason = answer(name, estimate, truth, *rest)
+    scaled, scaled_reason = answer(name, estimate_scale * estimate, truth_scale * truth, *rest)
     assert reason == scaled_reason
-    assert scaled == pytest.approx(value, abs=1e-12, nan_ok=True)
+    assert scaled == near(value)
+
+
+@pytest.mark.parametrize("name", [name for name, one in measures.items() if one.sees_size])
+def test_the_size_of_the_estimate_matters(name):
+    truth = np.random.default_rng(0).normal(size=50) / 20
+    assert of(name, 3 * truth, truth) != pytest.approx(of(name, truth, truth), abs=1e-3)
 
 
 @every_measure
 @quick
 @given(drawn=rows)
 def test_nothing_agrees_better_than_the_truth_itself(name, drawn):
-    estimate, truth, counts = columns(drawn)
-    value, _ = answer(name, estimate, truth, counts)
-    perfect, reason = answer(name, truth, truth, counts)
-    assert reason or perfect == pytest.approx(1, abs=1e-12)
-    assert np.isnan(value) or -1 <= value <= 1
+    estimate, truth, *rest = columns(drawn)
+    value, _ = answer(name, estimate, truth, *rest)
+    perfect, reason = answer(name, truth, truth, *rest)
+    if measures[name].better == "lower":
+        assert reason or np.isnan(value) or perfect <= value + 1e-9
+        return
+    assert reason or perfect == near(1)
+    assert np.isnan(value) or measures[name].better == "nearest 1" or value <= 1
+    assert np.isnan(value) or not measures[name].bounded or value >= -1
 
 
 @every_measure
@@ -121,7 +148,7 @@ def test_correlations_equal_scipy(drawn):
 @quick
 @given(drawn=rows)
 def test_spearman_equals_scipy_with_ties(drawn):
-    estimate, truth, _ = columns(drawn)
+    estimate, truth, *_ = columns(drawn)
     assume(len(drawn) >= 3)
     assume(np.ptp(estimate) > 0)
     assume(np.ptp(truth) > 0)
@@ -135,16 +162,14 @@ def test_mid_ranks_equal_scipy():
     assert mid_ranks(scores)(np.ones(7)).tolist() == rankdata(scores).tolist()
 
 
-@pytest.mark.parametrize("name", ["pearson", "spearman"])
+@pytest.mark.parametrize("name", ["pearson", "spearman", "kendall-tau-b", "pearson-asinh"])
 @quick
 @given(drawn=rows)
 def test_correlations_are_symmetric_and_odd(name, drawn):
-    estimate, truth, counts = columns(drawn)
-    value, _ = answer(name, estimate, truth, counts)
-    assert answer(name, truth, estimate, counts)[0] == pytest.approx(value, abs=1e-12, nan_ok=True)
-    assert answer(name, -estimate, truth, counts)[0] == pytest.approx(
-        -value, abs=1e-12, nan_ok=True
-    )
+    estimate, truth, *rest = columns(drawn)
+    value, _ = answer(name, estimate, truth, *rest)
+    assert answer(name, truth, estimate, *rest)[0] == near(value)
+    assert answer(name, -estimate, truth, *rest)[0] == near(-value)
 
 
 @quick
@@ -167,7 +192,7 @@ def test_pearson_by_hand():
     assert of("pearson", [1, 2, 3], [0, 2, 1]) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("name", ["pearson", "spearman"])
+@pytest.mark.parametrize("name", CORRELATIONS)
 @pytest.mark.parametrize(
     ("estimate", "truth", "reason"),
     [
@@ -247,3 +272,83 @@ def test_the_top_is_found_beyond_the_head():
 def test_top_overlap_needs_more_than_ten_units():
     with pytest.raises(Undefined, match="10 units or fewer"):
         of("top-10-overlap", np.arange(10.0), np.arange(10.0))
+
+
+# --- kendall -------------------------------------------------------------------------------------
+
+
+@quick
+@given(drawn=rows)
+def test_tau_b_by_its_definition(drawn):
+    estimate, truth, *_ = columns(drawn)
+    assume(len(drawn) >= 3)
+    assume(np.ptp(estimate) > 0)
+    assume(np.ptp(truth) > 0)
+    orders = [np.sign(np.subtract.outer(side, side)) for side in (estimate, truth)]
+    ranked = [np.count_nonzero(order) for order in orders]
+    expected = (orders[0] * orders[1]).sum() / np.sqrt(ranked[0] * ranked[1])
+    assert of("kendall-tau-b", estimate, truth) == pytest.approx(expected)
+    assert of("kendall-tau-b", estimate, truth) == pytest.approx(kendalltau(estimate, truth)[0])
+
+
+# --- pearson without the top ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 10])
+def test_without_top_is_pearson_of_the_others(k):
+    generator = np.random.default_rng(k)
+    truth = generator.standard_t(2, 40)
+    estimate = truth + generator.normal(size=40)
+    others = np.argsort(np.abs(truth))[:-k]
+    expected = of("pearson", estimate[others], truth[others])
+    assert of(f"pearson-without-top-{k}", estimate, truth) == pytest.approx(expected)
+
+
+def test_one_giant_makes_pearson_and_nothing_is_left_without_it():
+    generator = np.random.default_rng(0)
+    truth, estimate = generator.normal(size=(2, 200))
+    truth[7] = estimate[7] = 500
+    assert of("pearson", estimate, truth) > 0.99
+    assert abs(of("pearson-without-top-1", estimate, truth)) < 0.3
+
+
+def test_units_tied_for_the_top_leave_in_equal_shares():
+    estimate, truth = np.array([4.0, 0, 1, 2, 3]), np.array([5.0, -5, 1, 2, 3])
+    weights = np.array([0.5, 0.5, 1, 1, 1])
+    x, y = (side - (weights * side).sum() / 4 for side in (estimate, truth))
+    expected = (weights * x * y).sum() / np.sqrt((weights * x * x).sum() * (weights * y * y).sum())
+    assert of("pearson-without-top-1", estimate, truth) == pytest.approx(expected)
+
+
+def test_without_top_needs_three_others():
+    with pytest.raises(Undefined, match="fewer than 3 units beside the top 5"):
+        of("pearson-without-top-5", np.arange(7.0), np.arange(7.0))
+
+
+# --- cost of verified recall ---------------------------------------------------------------------
+
+
+def test_a_perfect_order_costs_nine_patches():
+    truth = np.arange(1.0, 31.0)
+    assert of("verified-recall-cost", -truth, truth) == 9
+
+
+def test_every_stranger_among_the_first_costs_a_patch():
+    truth = np.arange(30.0, 0.0, -1)  # its top 10 are units 0..9
+    estimate = truth.copy()
+    estimate[[20, 21, 22]] = 99, 98, 97
+    assert of("verified-recall-cost", estimate, truth) == 12
+    estimate[8] = 0.5  # the ninth of the top comes last: the tenth must be found instead
+    assert of("verified-recall-cost", estimate, truth) == 3 + 9
+    estimate[9] = 0.25  # and now it is needed; it is the last but one
+    assert of("verified-recall-cost", estimate, truth) == 29
+
+
+def test_an_estimate_of_zeros_costs_nine_tenths_of_all():
+    assert of("verified-recall-cost", np.zeros(40), np.arange(40.0)) == pytest.approx(36)
+
+
+def test_the_others_say_that_every_truth_is_zero():
+    for name in ("top-10-overlap", "verified-recall-cost"):
+        with pytest.raises(Undefined, match="every truth is zero"):
+            of(name, np.arange(12.0), np.zeros(12))

@@ -1,4 +1,4 @@
-"""The permutation test against enumeration and scipy; Holm against written-out examples."""
+"""The paired tests against enumeration and scipy; Holm against written-out examples."""
 
 from itertools import product
 
@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import permutation_test
+from scipy.stats import permutation_test, wilcoxon
 
 from relp_sae.faithfulness.sign_flip import holm, sign_flip_p
+from relp_sae.faithfulness.wilcoxon import wilcoxon_p
 
 nan = float("nan")
 
@@ -70,6 +71,33 @@ def test_it_keeps_its_level_under_the_null():
     p_values = [sign_flip_p(generator.standard_t(2, 8), seed=0) for _ in range(600)]
     # 12 of 256 patterns: the largest attainable level below 5 % is 4.7 %; 4 standard errors
     assert np.mean(np.array(p_values) <= 0.05) == pytest.approx(12 / 256, abs=0.035)
+
+
+# --- wilcoxon ------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(-9, 9), min_size=2, max_size=9))
+def test_wilcoxon_answers_any_differences(differences):
+    array = np.array(differences, float)
+    p = wilcoxon_p(array)
+    assert 0 < p <= 1
+    assert wilcoxon_p(-array) == pytest.approx(p)
+
+
+@pytest.mark.parametrize("n", [5, 12, 32, 80])
+def test_wilcoxon_equals_scipy(n):
+    differences = np.random.default_rng(n).normal(0.4, 1, n)
+    assert wilcoxon_p(differences) == wilcoxon(differences).pvalue
+
+
+def test_wilcoxon_by_hand():
+    # Ranks 1, 2, 3 all with one sign: 2 of the 8 patterns.
+    assert wilcoxon_p(np.array([0.1, 5.0, 2.0])) == 2 / 8
+    assert wilcoxon_p(np.zeros(6)) == 1
+
+
+# --- holm ----------------------------------------------------------------------------------------
 
 
 def test_holm_by_hand():

@@ -5,20 +5,25 @@ one pair share one backward vector, so they are not independent draws.
 """
 
 from relp_sae.faithfulness.agreement import compare
+from relp_sae.faithfulness.ceiling import ceilings
 from relp_sae.faithfulness.contrast import contrasts
 from relp_sae.faithfulness.declared import Comparison, declared_contrasts
-from relp_sae.faithfulness.measures import Measure, Undefined, measures
+from relp_sae.faithfulness.measures import Measure, Sample, Undefined, measures
+from relp_sae.faithfulness.parts import parts
 from relp_sae.faithfulness.seed_table import SeedRow, TopFeature, seed_table
 
 __all__ = [
     "Comparison",
     "Measure",
+    "Sample",
     "SeedRow",
     "TopFeature",
     "Undefined",
+    "ceilings",
     "compare",
     "contrasts",
     "declared_contrasts",
     "measures",
+    "parts",
     "seed_table",
 ]

@@ -1,56 +1,85 @@
-"""Two records brought into one order, so that entry i of both is the same SAE feature."""
+"""Two records brought into one order, so that entry i of both is the same unit."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from relp_sae.errors import InputError
+from relp_sae.faithfulness.measures import Sample
 from relp_sae.records import FeatureScores, Units
 
+LARGEST = 1e100
+"""Squares and sums of scores up to this size do not overflow."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Aligned:
-    """Estimate and truth of the same SAE features (no error units), sorted by pair.
+    """Estimate and truth of the same SAE features or whole nodes (no error units), by pair.
 
-    ``features`` is the number of features of each pair of the truth, in the order of pair number;
-    a pair in which only the error units differ has 0.
+    ``units`` says which they are, ``pairs`` in which order their pairs stand everywhere, and
+    ``features`` how many units each of these pairs has: 0 where only error units differ.
     """
 
     estimate: Float[np.ndarray, "units"]
     truth: Float[np.ndarray, "units"]
-    features: Int[np.ndarray, "pairs"]
+    units: Units
+    pairs: Int[np.ndarray, "pairs"]
 
-    def by_pair(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(estimate, truth) of one pair after the other."""
-        ends = np.cumsum(self.features)[:-1]
-        return zip(np.split(self.estimate, ends), np.split(self.truth, ends), strict=True)
+    @property
+    def sample(self) -> Sample:
+        """All units at once."""
+        return Sample(self.estimate, self.truth, self.units.delta, self.units.relative_step)
+
+    @property
+    def pair_index(self) -> Int[np.ndarray, "units"]:
+        """Which of ``pairs`` each unit belongs to, counted from 0."""
+        return np.searchsorted(self.pairs, self.units.pair)
+
+    @property
+    def features(self) -> Int[np.ndarray, "pairs"]:
+        """The number of units of each pair."""
+        return np.bincount(self.pair_index, minlength=len(self.pairs))
+
+    def by_pair(self) -> Iterator[Sample]:
+        """The sample of one pair after the other."""
+        sample, ends = self.sample, np.cumsum(self.features)
+        for start, end in zip(ends - self.features, ends, strict=True):
+            yield sample.chosen(slice(start, end))
+
+    def chosen(self, rows: Bool[np.ndarray, "units"]) -> "Aligned":
+        """The units of the mask ``rows`` alone, of the same pairs."""
+        return Aligned(self.estimate[rows], self.truth[rows], self.units.chosen(rows), self.pairs)
 
 
 def align(estimate: FeatureScores, truth: FeatureScores) -> Aligned:
-    """Match the SAE features of two records by (pair, site, position, feature).
+    """Match the units of two records by (pair, site, position, feature), error units left out.
 
     Raises:
-        InputError: they do not list the same features, one lists a feature twice or none at all,
-            or a score is not finite.
+        InputError: they do not list the same units, one lists a unit twice or none at all, or a
+            score is not finite.
     """
-    rows, truth_rows = _sorted_rows(estimate), _sorted_rows(truth)
+    rows, truth_rows = compared_rows(estimate), compared_rows(truth)
     keys, truth_keys = _keys(estimate.units, rows), _keys(truth.units, truth_rows)
     if len(rows) != len(truth_rows) or any(
         np.any(mine != other) for mine, other in zip(keys, truth_keys, strict=True)
     ):
         raise _mismatch(estimate.label, keys, truth.label, truth_keys)
-    pairs = np.unique(truth.units.pair)
     return Aligned(
         estimate=estimate.score[rows].astype(np.float64),
         truth=truth.score[truth_rows].astype(np.float64),
-        features=np.array([np.count_nonzero(keys[0] == pair) for pair in pairs], np.int64),
+        units=truth.units.chosen(truth_rows),
+        pairs=np.unique(truth.units.pair),
     )
 
 
-def _sorted_rows(scores: FeatureScores) -> np.ndarray:
-    """The rows of the SAE features, in the order of their keys, checked."""
+def compared_rows(scores: FeatureScores) -> Int[np.ndarray, "units"]:
+    """The rows of all but the error units, by (pair, site, position, feature), checked.
+
+    Raises:
+        InputError: there are none, one is listed twice, or a score is not finite.
+    """
     rows = np.flatnonzero(~scores.units.is_error)
     pair, site, pos, feature = _keys(scores.units, rows)
     rows = rows[np.lexsort((feature, pos, site, pair))]
@@ -76,12 +105,13 @@ def _named(units: Units, row: int) -> str:
 
 
 def _need_finite(scores: FeatureScores, rows: np.ndarray) -> None:
-    bad = rows[~np.isfinite(scores.score[rows])].tolist()
+    bad = rows[~(np.abs(scores.score[rows]) <= LARGEST)].tolist()  # NaN is bad, too
     if bad:
         raise InputError(
-            f"The {scores.kind} '{scores.label}' has {len(bad)} of {len(rows)} scores that are NaN "
-            f"or infinite (the first: {_named(scores.units, bad[0])}). Every score must be a "
-            "finite number; look for an overflow in the run that made it, then run it again."
+            f"The {scores.kind} '{scores.label}' has {len(bad)} of {len(rows)} scores that are "
+            f"NaN, infinite or beyond 1e100 (the first: {_named(scores.units, bad[0])}). Every "
+            "score must be a usable number; look for an overflow in the run that made it, then "
+            "run it again."
         )
 
 

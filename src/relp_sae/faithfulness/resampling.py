@@ -5,19 +5,18 @@ read "this dictionary, new prompts".
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from relp_sae.errors import InputError
+from relp_sae.faithfulness.measures import Value, value_or_reason
+from relp_sae.faithfulness.moments import Draws, Group, OfMoments, Resampled
 from relp_sae.records import Interval
 
 CONFIDENCE = 0.95
 FEWEST_RESAMPLES = 100
-
-Draws = Int[np.ndarray, "resamples pairs"]
-"""How often each pair is drawn in each resample; every row sums to the number of pairs."""
 
 PairValues = Float[np.ndarray, "pairs"]
 """One value per pair; NaN where there is none."""
@@ -25,6 +24,8 @@ PairValues = Float[np.ndarray, "pairs"]
 
 def draw_pairs(pairs: int, resamples: int, seed: int) -> Draws:
     """Resamples of ``pairs`` pairs; the same seed draws the same, which keeps methods paired.
+
+    Every row sums to the number of pairs.
 
     Raises:
         InputError: too few resamples for the ends of an interval.
@@ -38,6 +39,17 @@ def draw_pairs(pairs: int, resamples: int, seed: int) -> Draws:
     return np.random.default_rng(seed).multinomial(pairs, chance, size=resamples)
 
 
+def resample(measured: Value, draws: Draws, group: Group) -> Resampled:
+    """The measure in every resample, in which unit i occurs ``draws[:, group[i]]`` times."""
+    if isinstance(measured, OfMoments):
+        return measured.resampled(draws, group)
+    present, local = np.unique(group, return_inverse=True)
+    drawn = draws[:, present].astype(np.float64)
+    answers = [value_or_reason(measured, times[local]) for times in drawn]
+    values, reasons = zip(*answers, strict=True)
+    return np.array(values), np.array(reasons)
+
+
 def mean_interval(values: PairValues, draws: Draws, note: str) -> Interval:
     """The mean over the pairs that have a value, with its bootstrap interval.
 
@@ -46,13 +58,16 @@ def mean_interval(values: PairValues, draws: Draws, note: str) -> Interval:
     usable = np.isfinite(values)
     if not usable.any():
         return Interval(np.nan, np.nan, np.nan, note)
-    counts = draws[:, usable]
-    totals = counts.sum(axis=1)
-    # Undefined where a resample holds no usable pair.
-    resampled = np.divide(
-        counts @ values[usable], totals, out=np.full(len(draws), np.nan), where=totals > 0
-    )
+    counts = draws[:, usable].astype(np.float64)
+    resampled = quotient(counts @ values[usable], counts.sum(axis=1))
     return with_interval(float(values[usable].mean()), resampled, int(usable.sum()), note)
+
+
+def quotient(
+    total: Float[np.ndarray, "resamples"], weight: Float[np.ndarray, "resamples"]
+) -> Float[np.ndarray, "resamples"]:
+    """``total / weight``, NaN in a resample that holds no usable pair."""
+    return np.divide(total, weight, out=np.full(len(total), np.nan), where=weight > 0)
 
 
 def with_interval(
@@ -64,21 +79,26 @@ def with_interval(
     """
     if pairs < 2:
         return Interval(value, np.nan, np.nan, joined(note, "no interval: only one usable pair"))
+    defined = resampled[np.isfinite(resampled)]
+    if len(defined) == 0:
+        return Interval(value, np.nan, np.nan, joined(note, "no interval: no usable resample"))
     tail = 50 * (1 - CONFIDENCE)
-    low, high = np.nanpercentile(resampled, [tail, 100 - tail])
+    low, high = np.percentile(defined, [tail, 100 - tail])
     return Interval(value, float(low), float(high), note)
 
 
-def left_out(reasons: Sequence[str], of: str) -> str:
+def left_out(reasons: Iterable[str], of: str) -> str:
     """What to say about those that have a reason: ``2 of 9 pairs left out: constant truth (2)``.
 
     An empty reason means that there is a value; with no other kind there is nothing to say.
     """
-    given = Counter(reason for reason in reasons if reason)
-    if not given:
+    counted = Counter(map(str, reasons))
+    total = counted.total()
+    del counted[""]
+    if not counted:
         return ""
-    listed = ", ".join(f"{reason} ({count})" for reason, count in given.most_common())
-    return f"{given.total()} of {len(reasons)} {of} left out: {listed}"
+    listed = ", ".join(f"{reason} ({count})" for reason, count in counted.most_common())
+    return f"{counted.total()} of {total} {of} left out: {listed}"
 
 
 def joined(*notes: str) -> str:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from relp_sae.errors import InputError
-from relp_sae.faithfulness.agreement import value_or_reason
 from relp_sae.faithfulness.alignment import align
 from relp_sae.faithfulness.declared import find_truth
-from relp_sae.faithfulness.measures import measures
+from relp_sae.faithfulness.measures import measures, value_or_reason
 from relp_sae.records import FeatureScores
 
 
@@ -63,7 +62,7 @@ def seed_table(scores: Sequence[FeatureScores], truth_name: str, top: int = 5) -
     def row(one: FeatureScores) -> SeedRow:
         aligned = align(one, truth)
         pearson, note = value_or_reason(
-            measures["pearson"](aligned.estimate, aligned.truth), np.ones(len(aligned.truth))
+            measures["pearson"](aligned.sample), np.ones(len(aligned.truth))
         )
         return SeedRow(
             label=one.label,

@@ -4,18 +4,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from relp_sae.faithfulness.measures import Counts, Scores, Value, measures
+from relp_sae.faithfulness.measures import Counts, Sample, Scores, Value, measure
 from relp_sae.faithfulness.measures.pearson import correlation
 
 
-@measures.register("spearman")
-def spearman(estimate: Scores, truth: Scores) -> Value:
+@measure("spearman", "Spearman")
+def spearman(sample: Sample) -> Value:
     """Spearman's rho over units: Pearson's r of the ranks; no unit, in [-1, 1].
 
     Tied scores share the mean of their ranks. Blind to every increasing map of either side.
     Undefined: fewer than 3 units, or a side is constant.
     """
-    estimate_ranks, truth_ranks = mid_ranks(estimate), mid_ranks(truth)
+    estimate_ranks, truth_ranks = mid_ranks(sample.estimate), mid_ranks(sample.truth)
     return lambda counts: correlation(estimate_ranks(counts), truth_ranks(counts), counts)
 
 
