@@ -11,7 +11,18 @@ from typer.testing import CliRunner
 
 from relp_sae.cli import app as application
 
-COMMANDS = ("run", "attribute", "patch", "compare", "report", "check", "list", "train-sae")
+COMMANDS = (
+    "run",
+    "attribute",
+    "patch",
+    "nodes",
+    "regimes",
+    "compare",
+    "report",
+    "check",
+    "list",
+    "train-sae",
+)
 
 
 def invoke(monkeypatch, capsys, *arguments: object) -> tuple[int, str, str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from relp_sae.errors import InputError
-from relp_sae.experiment import run_experiment, write_agreement
+from relp_sae.experiment import run_experiment, write_findings
 from relp_sae.records import RunFolder
 from relp_sae.records.joining import join_folders
 
@@ -129,9 +129,9 @@ def test_halves_made_apart_join_into_the_whole(config, finished, tmp_path):
     truth = run_experiment(config.model_copy(update={"methods": ()}), tmp_path / "truth")
     assert not (estimates.path / "agreement.json").exists()
     with pytest.raises(InputError, match="relp-sae patch"):
-        write_agreement(estimates, estimates.read_scores())
+        write_findings(estimates)
     joined = join_folders([estimates, truth], tmp_path / "joined")
-    write_agreement(joined, joined.read_scores())
+    write_findings(joined)
     assert (joined.path / "agreement.json").read_bytes() == (
         finished / "agreement.json"
     ).read_bytes()

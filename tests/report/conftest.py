@@ -1,7 +1,9 @@
 """A run folder made of seeded numbers: heavy-tailed truths, estimates that see them dimly."""
 
+import runpy
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from relp_sae.records import (
 )
 from relp_sae.records.manifest import Behaviour, Provenance, RoleAudit, SaeQuality, Stage
 from relp_sae.report import write_report
+from relp_sae.report.contents import Records
 
 PAIRS, UNITS, ERRORS = 6, 80, 8
 SITES = ("resid_post.1", "resid_post.2")
@@ -186,5 +189,49 @@ def reported(
 ) -> RunFolder:
     """A finished run with its report. Read it, and leave it as it is."""
     made = finished_run(tmp_path_factory.mktemp("runs") / "run", scores, compared)
+    write_report(made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def many_parts() -> SimpleNamespace:
+    """The module ``many_parts.py`` beside this one: records of runs that have everything."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("many_parts.py"))))
+
+
+@pytest.fixture(scope="session")
+def feature_records(many_parts: SimpleNamespace) -> Records:
+    """SAE features at two sites, three truths, ceilings, curves and a regime map."""
+    return Records(
+        many_parts.manifest(manifest(), False),
+        many_parts.scores(False),
+        many_parts.findings(False),
+        many_parts.curve_table(),
+    )
+
+
+@pytest.fixture(scope="session")
+def node_records(many_parts: SimpleNamespace) -> Records:
+    """Whole nodes of three kinds, three truths, ceilings and a regime map."""
+    return Records(
+        many_parts.manifest(manifest(), True), many_parts.scores(True), many_parts.findings(True)
+    )
+
+
+@pytest.fixture(scope="session", params=["features", "nodes"])
+def whole_report(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    feature_records: Records,
+    node_records: Records,
+) -> RunFolder:
+    """The report of a run that has everything. Read it, and leave it as it is."""
+    records = {"features": feature_records, "nodes": node_records}[request.param]
+    made = RunFolder.create(tmp_path_factory.mktemp("whole") / "run", records.manifest)
+    made.write_pairs(measured_pairs())
+    made.write_scores(records.scores)
+    made.write_findings(records.findings)
+    if records.curves is not None:
+        made.write_table("curves", records.curves)
     write_report(made)
     return made

@@ -8,9 +8,12 @@ from matplotlib.axes import Axes
 
 from relp_sae.records import Agreement, FeatureScores
 from relp_sae.report import style
-from relp_sae.report.bars import agreement_figure
+from relp_sae.report.bars import Panel, agreement_figure
+from relp_sae.report.contents import Truth
 from relp_sae.report.scatter import scatter_figure
 from relp_sae.report.tables import headline
+
+SITES = ("resid_post.1", "resid_post.2")
 
 
 def shown_axes(truth: FeatureScores, estimates: list[FeatureScores]) -> list[Axes]:
@@ -60,17 +63,32 @@ def test_scores_that_are_all_zero_can_be_drawn(scores: list[FeatureScores]) -> N
 
 
 def test_bars_are_as_long_as_the_means(agreements: list[Agreement]) -> None:
-    ranks = {truth: headline(agreements, truth, "pearson") for truth in ("denoise", "noise")}
-    for axes, ranking in zip(agreement_figure(ranks).axes, ranks.values(), strict=True):
+    truths, parts = (Truth("denoise", "corrupted"), Truth("noise", "clean")), SITES
+    grid = [
+        [Panel(t.name, part, headline(agreements, t, "pearson", part), 0.9) for t in truths]
+        for part in parts
+    ]
+    panels = [panel for row in grid for panel in row]
+    for axes, panel in zip(agreement_figure(grid).axes, panels, strict=True):
+        assert axes.get_title(loc="left") == f"{panel.truth}, {panel.part}"
         widths = [bar.get_width() for bar in axes.patches]  # pyright: ignore
-        assert widths == [one.mean.value for one in ranking]
+        assert widths == [one.mean.value for one in panel.ranking]
         ends = [tuple(np.asarray(line.get_xdata(), float)) for line in axes.lines[1:]]
-        assert ends == [(one.mean.low, one.mean.high) for one in ranking]
+        assert ends == [*((one.mean.low, one.mean.high) for one in panel.ranking), (0.9, 0.9)]
 
 
 def test_methods_keep_their_colours_and_baselines_are_grey() -> None:
     few = style.colours(["relp"])
-    many = style.colours(["relp", "relp:4", "new", "random:3", "newer"])
-    assert few["relp"] == many["relp"] == many["relp:4"]
+    many = style.colours(["relp", "secant", "secant:2", "secant:4", "new", "random:3", "newer"])
+    assert few["relp"] == many["relp"]
     assert many["random:3"] == style.QUIET
-    assert len({many[name] for name in ("relp", "new", "newer")}) == 3
+    names = ("relp", "new", "newer", "secant", "secant:2", "secant:4")
+    assert len({many[name] for name in names}) == len(names)
+    assert style.colours(["secant:2"])["secant:2"] == many["secant:2"]
+
+
+def test_lines_of_equal_colour_differ_in_their_dashes() -> None:
+    baselines = ("random", "delta-norm", "direct")
+    assert len({style.dashes(name) for name in baselines}) == 3
+    assert style.dashes("secant") != style.dashes("secant:2")
+    assert style.marker("secant:2") == style.marker("secant") != style.marker("relp")

@@ -6,13 +6,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from relp_sae.faithfulness import seed_table
-from relp_sae.records import Agreement, Contrast, FeatureScores, Interval
+from relp_sae.faithfulness import measures, seed_table
+from relp_sae.records import (
+    EVERYWHERE,
+    Agreement,
+    Contrast,
+    FeatureScores,
+    Findings,
+    Interval,
+)
 from relp_sae.records.manifest import Manifest
 from relp_sae.report import setup_tables, tables
+from relp_sae.report.contents import Records, Truth
+from relp_sae.report.contrasts import contrast_table
 from relp_sae.report.seed import seed_tables
-from relp_sae.report.wording import MEASURES, answers, interval, number
+from relp_sae.report.wording import UNITS, interval, number
 
+DENOISE, NOISE = Truth("denoise", "corrupted"), Truth("noise", "clean")
+MEASURES = UNITS["features"].measures
 UNDEFINED = Interval(math.nan, math.nan, math.nan, "6 of 6 pairs left out: constant truth (6)")
 
 
@@ -21,15 +32,24 @@ def find(agreements: list[Agreement], estimate: str, truth: str, measure: str) -
         one
         for one in agreements
         if (f"{one.estimate}@{one.base}", one.truth, one.measure) == (estimate, truth, measure)
+        and one.part == EVERYWHERE
     ]
     return one
 
 
-@pytest.mark.parametrize(("truth", "base"), [("denoise", "corrupted"), ("noise", "clean")])
+def everywhere(manifest: Manifest, agreements: list[Agreement]) -> Records:
+    """Records of agreements over all sites alone."""
+    chosen = tuple(one for one in agreements if one.part == EVERYWHERE)
+    return Records(manifest, [], Findings(chosen))
+
+
+@pytest.mark.parametrize("truth", [DENOISE, NOISE])
 def test_headline_shows_the_estimates_made_for_the_truth(
-    agreements: list[Agreement], truth: str, base: str
+    run_manifest: Manifest, agreements: list[Agreement], truth: Truth
 ) -> None:
-    table = tables.headline_table(agreements, truth)
+    base = truth.base
+    table = tables.headline_table(everywhere(run_manifest, agreements), truth)
+    assert table.header[0] == "estimate"
     assert [row[0] for row in table.rows] == [
         f"gradient@{base}",
         f"relp@{base}",
@@ -39,36 +59,47 @@ def test_headline_shows_the_estimates_made_for_the_truth(
     ]
     relp = next(row for row in table.rows if row[0] == f"relp@{base}")
     for cell, measure in zip(relp[1:], MEASURES, strict=True):
-        mean = find(agreements, f"relp@{base}", truth, measure).mean
+        mean = find(agreements, f"relp@{base}", truth.name, measure).mean
         assert cell == f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]"
 
 
-def test_full_table_shows_every_base_and_every_measure(agreements: list[Agreement]) -> None:
-    extra = [replace(one, measure="slope") for one in agreements if one.measure == "pearson"]
-    table = tables.full_table([*extra, *agreements], "denoise")
-    assert len(table.rows) == 2 * 3 + 2
-    assert {"relp@clean", "relp@corrupted"} <= {row[0] for row in table.rows}
-    assert table.header[-1] == "slope"
-    assert all(row[-1] == row[1] for row in table.rows)
+def test_full_tables_show_every_base_and_every_measure(
+    run_manifest: Manifest, agreements: list[Agreement]
+) -> None:
+    extra = [replace(one, measure="a-new-one") for one in agreements if one.measure == "pearson"]
+    records = everywhere(run_manifest, [*agreements, *extra])
+    found = tables.full_tables(records, DENOISE)
+    for table in found:
+        assert len(table.rows) == 2 * 3 + 2
+        assert {"relp@clean", "relp@corrupted"} <= {row[0] for row in table.rows}
+        assert len(table.header) <= 6
+    assert found[-1].header == ("estimate", "a new one")
+    shown = [name for table in found for name in table.header[1:]]
+    assert len(shown) == len(measures) + 1
+    assert len(set(shown)) == len(shown)
 
 
-def test_undefined_comes_after_the_methods_with_its_reason(agreements: list[Agreement]) -> None:
+def test_undefined_comes_after_the_methods_with_its_reason(
+    run_manifest: Manifest, agreements: list[Agreement]
+) -> None:
     broken = [
         replace(one, mean=UNDEFINED) if one.estimate == "gradient" else one for one in agreements
     ]
-    table = tables.headline_table(broken, "denoise")
+    table = tables.headline_table(everywhere(run_manifest, broken), DENOISE)
     assert [row[0] for row in table.rows[-2:]] == ["gradient@corrupted", "random"]
     assert table.rows[-2][1:] == ("undefined¹",) * 4
     assert table.notes == (f"¹ {UNDEFINED.note}",)
 
 
-def test_every_reason_has_its_own_number(agreements: list[Agreement]) -> None:
+def test_every_reason_has_its_own_number(
+    run_manifest: Manifest, agreements: list[Agreement]
+) -> None:
     broken = [
         replace(one, mean=replace(UNDEFINED, note=f"reason {one.measure}"))
         for one in agreements
         if one.estimate == "relp"
     ]
-    table = tables.headline_table(broken, "noise")
+    table = tables.headline_table(everywhere(run_manifest, broken), NOISE)
     assert table.rows == (("relp@clean", "undefined¹", "undefined²", "undefined³", "undefined⁴"),)
     assert table.notes[3] == "⁴ reason top-10-overlap"
 
@@ -86,7 +117,7 @@ def test_contrasts_put_the_primary_first_and_say_so() -> None:
         primary=False,
     )
     primary = replace(first, first="relp", difference=UNDEFINED, p=math.nan, primary=True)
-    table = tables.contrast_table([first, primary])
+    table = contrast_table([first, primary])
     shared = ("Pearson with noise", "clean")
     assert table.rows == (
         ("relp - gradient (primary)", *shared, "undefined¹", "undefined", "<0.001"),
@@ -121,11 +152,11 @@ def test_seed_table_of_a_constant_estimate_is_undefined_with_its_note(
 
 
 def test_units_are_counted_per_pair_and_site(scores: list[FeatureScores]) -> None:
-    table = setup_tables.units_table(scores[0].units)
+    table = setup_tables.units_table(scores[0].units, UNITS["features"])
     assert table.rows == (
-        ("resid_post.1", "units", "32.0", "32", "32", "192"),
+        ("resid_post.1", "features", "32.0", "32", "32", "192"),
         ("resid_post.1", "error units", "8.0", "8", "8", "48"),
-        ("resid_post.2", "units", "40.0", "40", "40", "240"),
+        ("resid_post.2", "features", "40.0", "40", "40", "240"),
     )
 
 
@@ -149,10 +180,10 @@ def test_setup_tables_hold_the_manifest(run_manifest: Manifest) -> None:
 
 
 def test_a_truth_is_answered_from_its_own_run() -> None:
-    assert answers("corrupted", "denoise")
-    assert not answers("clean", "denoise")
-    assert answers("both", "noise")
-    assert answers("clean", "shapley")
+    assert DENOISE.answered_from("corrupted")
+    assert not DENOISE.answered_from("clean")
+    assert NOISE.answered_from("both")
+    assert Truth("shapley", "both").answered_from("clean")
 
 
 def test_numbers_are_never_a_bare_nan_or_a_negative_zero() -> None:

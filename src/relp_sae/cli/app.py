@@ -21,6 +21,8 @@ for _name, _command in {
     "run": run.run,
     "attribute": run.attribute,
     "patch": run.patch,
+    "nodes": run.nodes,
+    "regimes": run.regimes,
     "compare": compare.compare,
     "report": compare.report,
     "check": check.command,

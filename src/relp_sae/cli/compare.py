@@ -23,7 +23,7 @@ def compare(folders: Folders, out: options.Out = None) -> None:
         relp-sae compare runs/estimates runs/truth --out runs/both
     """
     from relp_sae.cli.terminal import print_agreement, progress
-    from relp_sae.experiment import write_agreement
+    from relp_sae.experiment import write_findings
     from relp_sae.records import RunFolder
     from relp_sae.records.joining import join_folders
     from relp_sae.report import write_report
@@ -35,7 +35,7 @@ def compare(folders: Folders, out: options.Out = None) -> None:
         raise InputError("One folder is compared in place; leave --out away.")
     folder = opened[0] if out is None else join_folders(opened, out)
     with progress() as track:
-        write_agreement(folder, folder.read_scores(), track)
+        write_findings(folder, track)
     write_report(folder)
     print_agreement(folder)
 

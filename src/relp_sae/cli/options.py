@@ -11,8 +11,13 @@ from relp_sae.errors import InputError
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_SAE = "smollm2-135m-topk"
-DEFAULT_METHODS = "gradient,integrated-gradients,relp,relp-ah,delta-norm,direct,random"
+DEFAULT_METHODS = (
+    "gradient,gradient-mean,integrated-gradients,relp,relp-mean,relp-ah,secant,secant:2,"
+    "delta-norm,direct,random"
+)
+NODE_METHODS = "gradient,gradient-mean,relp,relp-mean,relp-ah,secant,delta-norm,random"
 DEFAULT_TRUTHS = "denoise,noise"
+UNITS = ("features", "nodes")
 
 Model = Annotated[
     str, Option(help="smollm2-135m (embedded), a Hugging Face Hub id, or a local folder.")
@@ -25,6 +30,14 @@ Saes = Annotated[
         f"commas. Default for the embedded model: {DEFAULT_SAE}.",
     ),
 ]
+UnitsOption = Annotated[
+    str,
+    Option(
+        "--units",
+        help="What is scored and patched: features of SAEs, or nodes (all of x at each position of "
+        "resid_pre, attn_out and mlp_out of every layer; needs no SAE).",
+    ),
+]
 Task = Annotated[
     str, Option(help="A task's name (relp-sae list tasks), or your own pairs: FILE.jsonl.")
 ]
@@ -34,9 +47,27 @@ N = Annotated[
 ]
 Metric = Annotated[str, Option(help="Behaviour metric (relp-sae list metrics).")]
 Methods = Annotated[
-    str, Option(help="Estimates, with commas; integrated-gradients:20 takes 20 steps.")
+    str, Option(help="Estimates, with commas; secant:4 and integrated-gradients:20 take steps.")
 ]
 Truths = Annotated[str, Option(help="Truths measured by intervening, with commas.")]
+Permutations = Annotated[
+    int, Option(min=4, help="Most permutations per pair and site for the Shapley truth.")
+]
+Tolerance = Annotated[
+    float,
+    Option(min=0.0, help="Shapley stops at this standard error, over the spread of the effects."),
+]
+Curves = Annotated[
+    bool, Option(help="Measure circuit curves: the top k units of each ranking, patched together.")
+]
+Verify = Annotated[
+    int,
+    Option(
+        min=0,
+        help="Patch N units exactly for each estimate (half its top, half random) and state the "
+        "agreement to expect, with its interval.",
+    ),
+]
 BaseOption = Annotated[
     str,
     Option("--base", help="Run at which slopes are taken: corrupted, clean or both."),

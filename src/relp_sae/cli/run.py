@@ -1,4 +1,4 @@
-"""``relp-sae run``, ``attribute`` and ``patch``: one experiment, whole or by halves."""
+"""``relp-sae run``, ``attribute``, ``patch``, ``nodes`` and ``regimes``: experiments."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,16 +8,24 @@ from relp_sae.cli import options
 if TYPE_CHECKING:
     from relp_sae.records import RunFolder
 
+SCALES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+SET_SIZES = (1, 4, 16, 64, 0)
+
 
 def run(
     model: options.Model = options.DEFAULT_MODEL,
     sae: options.Saes = None,
+    units: options.UnitsOption = "features",
     task: options.Task = "ioi",
     n: options.N = None,
     metric: options.Metric = "logit_diff",
     methods: options.Methods = options.DEFAULT_METHODS,
     truths: options.Truths = options.DEFAULT_TRUTHS,
     base: options.BaseOption = "both",
+    permutations: options.Permutations = 16,
+    tolerance: options.Tolerance = 0.1,
+    curves: options.Curves = False,
+    verify: options.Verify = 0,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
@@ -36,6 +44,8 @@ def run(
 
         relp-sae run
 
+        relp-sae run --truths denoise,noise,shapley --curves --out runs/four-truths
+
         relp-sae run --n 100 --task ioi-abc --methods gradient,relp --out runs/abc
 
         relp-sae run --model gpt2 --sae gpt2-small-res-jb/blocks.8.hook_resid_pre
@@ -43,8 +53,9 @@ def run(
     from relp_sae.cli.terminal import print_agreement
 
     folder = _execute(
-        model=model, sae=sae, task=task, n=n, metric=metric, methods=methods, truths=truths,
-        base=base, seed=seed, device=device, dtype=dtype, batch_size=batch_size,
+        model=model, sae=sae, units=units, task=task, n=n, metric=metric, methods=methods,
+        truths=truths, base=base, permutations=permutations, tolerance=tolerance, curves=curves,
+        verify=verify, seed=seed, device=device, dtype=dtype, batch_size=batch_size,
         bootstrap=bootstrap, skip_bad=skip_bad, out=out,
     )  # fmt: skip
     print_agreement(folder)
@@ -53,39 +64,53 @@ def run(
 def attribute(
     model: options.Model = options.DEFAULT_MODEL,
     sae: options.Saes = None,
+    units: options.UnitsOption = "features",
     task: options.Task = "ioi",
     n: options.N = None,
     metric: options.Metric = "logit_diff",
     methods: options.Methods = options.DEFAULT_METHODS,
     base: options.BaseOption = "both",
+    verify: options.Verify = 0,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    batch_size: options.BatchSize = 128,
     skip_bad: options.SkipBad = False,
     out: options.Out = None,
 ) -> None:
     """Score every feature by the estimates only (seconds); `compare` needs a `patch` beside it.
 
-    Example:
+    With --verify N each estimate carries its measured reliability: N of its units are patched
+    exactly, and the output states the agreement to expect with its interval, and which share of
+    the true top k is guaranteed to be among the units patched.
+
+    Examples:
 
         relp-sae attribute --methods gradient,relp --out runs/estimates
+
+        relp-sae attribute --methods secant --verify 256
     """
-    from relp_sae.cli.terminal import print_scores
+    from relp_sae.cli.terminal import print_certificates, print_scores
 
     folder = _execute(
-        model=model, sae=sae, task=task, n=n, metric=metric, methods=methods, truths="",
-        base=base, seed=seed, device=device, dtype=dtype, skip_bad=skip_bad, out=out,
+        model=model, sae=sae, units=units, task=task, n=n, metric=metric, methods=methods,
+        truths="", base=base, verify=verify, seed=seed, device=device, dtype=dtype,
+        batch_size=batch_size, skip_bad=skip_bad, out=out,
     )  # fmt: skip
     print_scores(folder)
+    print_certificates(folder)
 
 
 def patch(
     model: options.Model = options.DEFAULT_MODEL,
     sae: options.Saes = None,
+    units: options.UnitsOption = "features",
     task: options.Task = "ioi",
     n: options.N = None,
     metric: options.Metric = "logit_diff",
     truths: options.Truths = options.DEFAULT_TRUTHS,
+    permutations: options.Permutations = 16,
+    tolerance: options.Tolerance = 0.1,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
@@ -95,23 +120,106 @@ def patch(
 ) -> None:
     """Measure the exact effect of every feature by intervening, without any estimate.
 
-    Example:
+    Examples:
 
         relp-sae patch --truths denoise --out runs/truth
+
+        relp-sae patch --truths shapley --permutations 32
     """
     from relp_sae.cli.terminal import print_scores
 
     folder = _execute(
-        model=model, sae=sae, task=task, n=n, metric=metric, methods="", truths=truths,
-        seed=seed, device=device, dtype=dtype, batch_size=batch_size, skip_bad=skip_bad, out=out,
+        model=model, sae=sae, units=units, task=task, n=n, metric=metric, methods="",
+        truths=truths, permutations=permutations, tolerance=tolerance, seed=seed, device=device,
+        dtype=dtype, batch_size=batch_size, skip_bad=skip_bad, out=out,
     )  # fmt: skip
     print_scores(folder)
+
+
+def nodes(
+    model: options.Model = options.DEFAULT_MODEL,
+    task: options.Task = "ioi",
+    n: options.N = None,
+    metric: options.Metric = "logit_diff",
+    methods: options.Methods = options.NODE_METHODS,
+    truths: options.Truths = options.DEFAULT_TRUTHS,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = "float32",
+    batch_size: options.BatchSize = 128,
+    bootstrap: options.Bootstrap = 2000,
+    skip_bad: options.SkipBad = False,
+    out: options.Out = None,
+) -> None:
+    """Whole nodes instead of features: RelP's own table, for any model and without an SAE.
+
+    The units are all of x at resid_pre, attn_out and mlp_out of every layer, at every position
+    where the two prompts' runs differ. The same as `run --units nodes`.
+
+    Examples:
+
+        relp-sae nodes
+
+        relp-sae nodes --model gpt2 --n 100
+    """
+    from relp_sae.cli.terminal import print_agreement
+
+    folder = _execute(
+        model=model, sae=None, units="nodes", task=task, n=n, metric=metric, methods=methods,
+        truths=truths, seed=seed, device=device, dtype=dtype, batch_size=batch_size,
+        bootstrap=bootstrap, skip_bad=skip_bad, out=out,
+    )  # fmt: skip
+    print_agreement(folder)
+
+
+def regimes(
+    model: options.Model = options.DEFAULT_MODEL,
+    sae: options.Saes = None,
+    task: options.Task = "ioi",
+    n: options.N = None,
+    metric: options.Metric = "logit_diff",
+    methods: options.Methods = options.DEFAULT_METHODS,
+    truths: options.Truths = options.DEFAULT_TRUTHS,
+    permutations: options.Permutations = 16,
+    tolerance: options.Tolerance = 0.1,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = "float32",
+    batch_size: options.BatchSize = 128,
+    bootstrap: options.Bootstrap = 2000,
+    skip_bad: options.SkipBad = False,
+    out: options.Out = None,
+) -> None:
+    """Where does which method win? By size of step, layer, scale of the step, and set size.
+
+    Besides the truths, every unit is patched with .1 to 4 times its step, and random sets of 1 to
+    64 units, and all of them, are patched together. Without an SAE the units are whole nodes.
+
+    Examples:
+
+        relp-sae regimes
+
+        relp-sae regimes --model gpt2
+    """
+    from relp_sae.cli.terminal import print_regimes
+
+    units = "nodes" if sae is None and model != options.DEFAULT_MODEL else "features"
+    if units == "nodes" and methods == options.DEFAULT_METHODS:
+        methods = options.NODE_METHODS
+    folder = _execute(
+        model=model, sae=sae, units=units, task=task, n=n, metric=metric, methods=methods,
+        truths=truths, permutations=permutations, tolerance=tolerance, scales=SCALES,
+        set_sizes=SET_SIZES, seed=seed, device=device, dtype=dtype, batch_size=batch_size,
+        bootstrap=bootstrap, skip_bad=skip_bad, out=out,
+    )  # fmt: skip
+    print_regimes(folder)
 
 
 def _execute(
     *,
     model: str,
     sae: str | None,
+    units: str,
     methods: str,
     truths: str,
     base: str = "both",
@@ -120,7 +228,9 @@ def _execute(
 ) -> "RunFolder":
     """Make the config, run it with progress on the terminal, and return the finished folder."""
     options.one_of(base, ("corrupted", "clean", "both"), "--base")
-    saes = options.saes_for(model, sae)
+    options.one_of(units, options.UNITS, "--units")
+    needed = units == "features" or sae is not None
+    saes = options.saes_for(model, sae) if needed else ()
     path = options.folder_for(out, [str(settings["task"]), model])
 
     from relp_sae.cli.terminal import progress
@@ -129,7 +239,7 @@ def _execute(
 
     config = RunConfig.model_validate(
         {"batch_size": 128, "bootstrap": 2000, **settings}
-        | {"model": model, "saes": saes, "base": base}
+        | {"model": model, "saes": saes, "units": units, "base": base}
         | {"methods": options.split(methods), "truths": options.split(truths)}
     )
     with progress() as track:

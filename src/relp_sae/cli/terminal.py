@@ -15,7 +15,7 @@ from rich.progress import (
 from rich.table import Table
 
 from relp_sae.records import RunFolder
-from relp_sae.report.terminal import terminal_tables
+from relp_sae.report.terminal import certificate_tables, regime_tables, terminal_tables
 
 console = Console(highlight=False)
 
@@ -43,6 +43,24 @@ def print_agreement(folder: RunFolder) -> None:
     """The headline tables and where the rest is."""
     for table in terminal_tables(folder):
         console.print(table)
+    print_certificates(folder)
+    _name_report(folder)
+
+
+def print_regimes(folder: RunFolder) -> None:
+    """The regime map and where the rest is."""
+    for table in regime_tables(folder):
+        console.print(table)
+    _name_report(folder)
+
+
+def print_certificates(folder: RunFolder) -> None:
+    """What the run's certificates say, where it made some."""
+    for table in certificate_tables(folder):
+        console.print(table)
+
+
+def _name_report(folder: RunFolder) -> None:
     console.print(
         f"Report: {folder.path / 'report.md'} (and report.html, figures/)", soft_wrap=True
     )

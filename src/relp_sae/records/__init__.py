@@ -11,6 +11,7 @@ from relp_sae.records.agreement import (
     Interval,
     RegimePoint,
 )
+from relp_sae.records.certificate import Certificate, Recall
 from relp_sae.records.folder import RunFolder
 from relp_sae.records.manifest import Manifest, PrimaryContrast, RunConfig
 from relp_sae.records.pairs import MeasuredPair, PromptPair
@@ -31,6 +32,7 @@ __all__ = [
     "Agreement",
     "Base",
     "Ceiling",
+    "Certificate",
     "Contrast",
     "CurveArea",
     "DependentTest",
@@ -42,6 +44,7 @@ __all__ = [
     "MeasuredPair",
     "PrimaryContrast",
     "PromptPair",
+    "Recall",
     "RegimePoint",
     "RunConfig",
     "RunFolder",

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from relp_sae.errors import InputError
 from relp_sae.records.agreement import Findings
 from relp_sae.records.atomic import write_atomically, write_text
+from relp_sae.records.certificate import Certificate
 from relp_sae.records.manifest import Manifest
 from relp_sae.records.pairs import MeasuredPair, PromptPair
 from relp_sae.records.scores import FeatureScores, Units
@@ -27,6 +28,7 @@ from relp_sae.records.scores import FeatureScores, Units
 UNIT_COLUMNS = [one.name for one in dataclasses.fields(Units)]
 
 _FINDINGS = TypeAdapter(Findings)
+_CERTIFICATES = TypeAdapter(tuple[Certificate, ...])
 
 
 class RunFolder:
@@ -155,6 +157,19 @@ class RunFolder:
             raise InputError(
                 f"{path} cannot be read: {reason}. Make it again with: relp-sae compare {self.path}"
             ) from error
+
+    def write_certificates(self, certificates: Iterable[Certificate]) -> None:
+        """Save ``certificate.json``; NaN is written as null."""
+        text = _CERTIFICATES.dump_json(tuple(certificates), indent=1).decode()
+        write_text(self.path / "certificate.json", text + "\n")
+
+    def read_certificates(self) -> tuple[Certificate, ...]:
+        """Read ``certificate.json``; none where the run made none."""
+        path = self.path / "certificate.json"
+        if not path.is_file():
+            return ()
+        content = _nan_for_null(json.loads(path.read_text(encoding="utf-8")))
+        return _CERTIFICATES.validate_python(content)
 
     def write_table(self, name: str, frame: pd.DataFrame) -> None:
         """Save one of the tables that only some runs have: ``curves``, ``sweep``, ``sets``."""

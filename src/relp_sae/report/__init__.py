@@ -4,9 +4,10 @@ from pathlib import Path
 
 from relp_sae.records import RunFolder
 from relp_sae.records.atomic import write_text
-from relp_sae.report.terminal import terminal_tables
+from relp_sae.report.contents import read_records
+from relp_sae.report.terminal import certificate_tables, regime_tables, terminal_tables
 
-__all__ = ["terminal_tables", "write_report"]
+__all__ = ["certificate_tables", "regime_tables", "terminal_tables", "write_report"]
 
 
 def write_report(folder: RunFolder) -> Path:
@@ -18,9 +19,8 @@ def write_report(folder: RunFolder) -> Path:
     # Here and not above: matplotlib takes a second to load, and the command line prints without it.
     from relp_sae.report import document, figures, sections
 
-    findings = folder.read_findings()
-    records = sections.Records(folder.read_manifest(), folder.read_scores(), findings)
-    pictures = figures.save_figures(folder.path / "figures", records.scores, findings.agreements)
+    records = read_records(folder)
+    pictures = figures.save_figures(folder.path / "figures", records)
     told = sections.sections(records, pictures)
     title = sections.title(records.manifest)
     html = document.page(title, told, folder.path / "figures")

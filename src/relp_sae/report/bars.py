@@ -2,34 +2,52 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from relp_sae.records import Agreement, Interval
+from relp_sae.records import EVERYWHERE, Agreement, Interval
 from relp_sae.report import style
 from relp_sae.report.wording import UNDEFINED, label, measure_words, number
 
 
-def agreement_figure(ranks: Mapping[str, Sequence[Agreement]]) -> Figure:
-    """One panel per truth; ``ranks`` gives its estimates, best first."""
-    longest = max(len(ranking) for ranking in ranks.values())
-    size = (1.2 + 4.6 * len(ranks), 1.0 + 0.34 * longest)
+@dataclass(frozen=True)
+class Panel:
+    """The estimates of one truth in one part, best first, and what a perfect one would reach."""
+
+    truth: str
+    part: str
+    ranking: Sequence[Agreement]
+    ceiling: float = math.nan
+
+
+def agreement_figure(grid: Sequence[Sequence[Panel]]) -> Figure:
+    """A row of panels for each part, with a panel for each truth."""
+    longest = [max(len(panel.ranking) for panel in row) for row in grid]
+    columns = len(grid[0])
+    size = (1.2 + 4.6 * columns, 0.7 + 0.55 * len(grid) + 0.27 * sum(longest))
     figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(1, len(ranks), squeeze=False, sharex=True)[0]
-    palette = style.colours(one.estimate for ranking in ranks.values() for one in ranking)
-    for axes, (truth, ranking) in zip(panels, ranks.items(), strict=True):
-        _draw(axes, ranking, palette)
-        axes.set_title(truth, loc="left", fontweight="bold")
-        axes.set_ylim(longest - 0.4, -0.6)
-    measure = next(iter(ranks.values()))[0].measure
-    figure.supxlabel(f"{measure_words(measure)} with the truth, mean over pairs", fontsize=9)
+    heights = [rows + 1.2 for rows in longest]
+    axes = figure.subplots(len(grid), columns, squeeze=False, sharex=True, height_ratios=heights)
+    shown = [one for row in grid for panel in row for one in panel.ranking]
+    palette = style.colours(one.estimate for one in shown)
+    for row, (panels, rows) in enumerate(zip(grid, longest, strict=True)):
+        for column, panel in enumerate(panels):
+            here = axes[row, column]
+            _draw(here, panel, palette)
+            where = "" if panel.part == EVERYWHERE and len(grid) == 1 else f", {panel.part}"
+            here.set_title(panel.truth + where, loc="left", fontweight="bold")
+            here.set_ylim(rows - 0.4, -0.6)
+    figure.supxlabel(
+        f"{measure_words(shown[0].measure)} with the truth, mean over pairs", fontsize=9
+    )
     return figure
 
 
-def _draw(axes: Axes, ranking: Sequence[Agreement], palette: Mapping[str, str]) -> None:
+def _draw(axes: Axes, panel: Panel, palette: Mapping[str, str]) -> None:
     axes.axvline(0, color=style.QUIET, linewidth=0.6)
-    for row, one in enumerate(ranking):
+    for row, one in enumerate(panel.ranking):
         if math.isnan(one.mean.value):
             axes.annotate(
                 UNDEFINED, (0, row), (4, 0), textcoords="offset points", va="center", fontsize=8
@@ -37,7 +55,9 @@ def _draw(axes: Axes, ranking: Sequence[Agreement], palette: Mapping[str, str]) 
             continue
         axes.barh(row, one.mean.value, height=0.62, color=palette[one.estimate], linewidth=0)
         _draw_interval(axes, row, one.mean)
-    labels = [label(one.estimate, one.base) for one in ranking]
+    if not math.isnan(panel.ceiling) and panel.ceiling < 1:
+        axes.axvline(panel.ceiling, color=style.INK, linewidth=0.9, dashes=(2, 2), zorder=0)
+    labels = [label(one.estimate, one.base) for one in panel.ranking]
     axes.set_yticks(range(len(labels)), labels)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -55,4 +75,5 @@ def _draw_interval(axes: Axes, row: int, mean: Interval) -> None:
         textcoords="offset points",
         va="center",
         fontsize=8,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
     )

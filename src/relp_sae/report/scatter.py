@@ -27,9 +27,15 @@ Points = tuple[np.ndarray, np.ndarray]
 
 
 def scatter_figure(
-    truth: FeatureScores, estimates: Sequence[FeatureScores], pearson: Mapping[str, str]
+    truth: FeatureScores,
+    estimates: Sequence[FeatureScores],
+    pearson: Mapping[str, str],
+    unit: str = "feature",
 ) -> Figure:
-    """Two panels for each estimate; ``pearson`` maps its label to the words of its title."""
+    """Two panels for each estimate; ``pearson`` maps its label to the words of its title.
+
+    ``unit`` is what the legend calls a unit that is no error unit.
+    """
     bands = math.ceil(len(estimates) / COLUMNS)
     columns = math.ceil(len(estimates) / bands)
     size = (max(4.2, 0.8 + 2.4 * columns), 0.7 + 4.5 * bands)
@@ -47,7 +53,10 @@ def scatter_figure(
             top.set_ylabel("estimate (all units)")
             bottom.set_ylabel("estimate (the middle)")
     figure.supxlabel(f"{truth.name} effect of the unit, by intervention", fontsize=9)
-    figure.legend(handles=_legend(), loc="outside upper right", ncols=3, fontsize=8)
+    with_errors = bool(truth.units.is_error.any())
+    figure.legend(
+        handles=_legend(unit, with_errors), loc="outside upper right", ncols=3, fontsize=8
+    )
     return figure
 
 
@@ -99,15 +108,17 @@ def _draw_units(axes: Axes, xy: Points, is_feature: np.ndarray, colour: str, cro
     )
 
 
-def _legend() -> list[Line2D]:
+def _legend(unit: str, with_errors: bool) -> list[Line2D]:
     dot = Line2D([], [], linestyle="none", color=style.INK, marker="o", markersize=4)
     diamond = Line2D([], [], linestyle="none", color=style.INK, marker="D", markersize=4)
     diamond.set_fillstyle("none")
     line = Line2D([], [], color=style.QUIET, linewidth=0.8, dashes=(4, 3))
-    words = ("feature", "error unit", "estimate = truth")
-    for handle, label in zip((dot, diamond, line), words, strict=True):
-        handle.set_label(label)
-    return [dot, diamond, line]
+    handles = {unit: dot, "error unit": diamond, "estimate = truth": line}
+    if not with_errors:
+        del handles["error unit"]
+    for words, handle in handles.items():
+        handle.set_label(words)
+    return list(handles.values())
 
 
 def _span(values: np.ndarray) -> Span:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from relp_sae.faithfulness import SeedRow, TopFeature, seed_table
 from relp_sae.records import FeatureScores, Interval
 from relp_sae.report.blocks import Section, Table
-from relp_sae.report.wording import answers, number, table
+from relp_sae.report.contents import Records, Truth
+from relp_sae.report.wording import number, table
 
 TOP = 5
 
@@ -21,13 +22,12 @@ STORY = (
 )
 
 
-def seed_section(scores: Sequence[FeatureScores]) -> Section:
+def seed_section(records: Records) -> Section:
     """Scale, pooled correlation and strongest features of each estimate, for each truth."""
     blocks = [
         made
-        for truth in scores
-        if truth.kind == "truth"
-        for made in seed_tables(truth.name, seed_table(_made_for(truth, scores), truth.name, TOP))
+        for truth in records.measured
+        for made in seed_tables(truth.name, seed_table(_made_for(truth, records), truth.name, TOP))
     ]
     return Section("The seed's table", (STORY, *blocks))
 
@@ -58,9 +58,10 @@ def seed_tables(truth: str, found: Sequence[SeedRow]) -> list[Table]:
     ]
 
 
-def _made_for(truth: FeatureScores, scores: Sequence[FeatureScores]) -> list[FeatureScores]:
-    made = [one for one in scores if one.kind == "estimate" and answers(one.base, truth.name)]
-    return [truth, *made]
+def _made_for(truth: FeatureScores, records: Records) -> list[FeatureScores]:
+    asked = Truth(truth.name, truth.base)
+    estimates = [one for one in records.scores if one.kind == "estimate"]
+    return [truth, *(one for one in estimates if asked.answered_from(one.base))]
 
 
 def _pearson(row: SeedRow) -> Interval | str:

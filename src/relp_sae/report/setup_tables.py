@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from relp_sae.records import Units
+from relp_sae.faithfulness import parts
+from relp_sae.records import EVERYWHERE, Units
 from relp_sae.records.manifest import (
     Behaviour,
     Manifest,
@@ -14,7 +15,7 @@ from relp_sae.records.manifest import (
     Stage,
 )
 from relp_sae.report.blocks import Table
-from relp_sae.report.wording import number, percent, table
+from relp_sae.report.wording import UnitWords, number, percent, table
 
 
 def behaviour_table(behaviour: Behaviour) -> Table:
@@ -70,18 +71,21 @@ def weights_table(manifest: Manifest) -> Table:
     return table("Weights", ("part", "source", "sha256"), rows, labels=3)
 
 
-def units_table(units: Units) -> Table:
-    """How many units differ between the two runs of a pair, per site."""
+def units_table(units: Units, words: UnitWords) -> Table:
+    """How many units differ between the two runs of a pair, per site (nodes: per kind of site)."""
+    found = parts(units)
     rows = []
-    for site in sorted(set(units.site)):
-        here = units.site == site
-        for words, chosen in (("units", ~units.is_error), ("error units", units.is_error)):
+    for part, here in found.items():
+        if part == EVERYWHERE and len(found) > 1:
+            continue
+        name = str(units.site[0]) if part == EVERYWHERE else part
+        for called, chosen in ((words.many, ~units.is_error), ("error units", units.is_error)):
             _, counts = np.unique(units.pair[here & chosen], return_counts=True)
             if len(counts):
                 middle = number(float(np.median(counts)), 1)
                 ends = (int(counts.min()), int(counts.max()), int(counts.sum()))
-                rows.append((str(site), words, middle, *ends))
-    header = ("site", "units", "median per pair", "fewest", "most", "all pairs")
+                rows.append((name, called, middle, *ends))
+    header = ("at", "units", "median per pair", "fewest", "most", "all pairs")
     return table("Units that differ between the two runs", header, rows, labels=2)
 
 

@@ -19,14 +19,29 @@ FAINT = "#d8dee4"
 
 COLOURS = {
     "gradient": "#0072b2",
+    "gradient-mean": "#6cb8e6",
     "relp": "#d55e00",
-    "relp-ah": "#e69f00",
+    "relp-mean": "#f2a07b",
+    "relp-ah": "#c9a400",
     "secant": "#009e73",
     "integrated-gradients": "#b5579a",
 }
-"""Okabe and Ito's palette, which colour-blind readers can tell apart."""
+"""Okabe and Ito's hues, which colour-blind readers can tell apart; the mean over both runs is the
+light shade of its method."""
 
 SPARE = ("#56b4e9", "#7a5195", "#8c6d31", "#3b7a57", "#c44e52", "#4c4c9d")
+
+MARKERS = {
+    "gradient": "o",
+    "gradient-mean": "o",
+    "relp": "s",
+    "relp-mean": "s",
+    "relp-ah": "^",
+    "secant": "D",
+    "integrated-gradients": "v",
+}
+
+BASELINE_DASHES = {"delta-norm": (5, 2), "direct": (4, 1.5, 1, 1.5), "random": (1, 1.5)}
 
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -58,14 +73,42 @@ def styled() -> AbstractContextManager[None]:
 def colours(names: Iterable[str]) -> dict[str, str]:
     """A colour for each name: grey for a baseline, its method's own, or the next spare one.
 
-    A variant such as ``integrated-gradients:20`` has the colour of its method.
+    A variant with n steps, such as ``secant:4``, has a darker shade of its method's.
     """
     spare = cycle(SPARE)
     chosen: dict[str, str] = {}
     for name in sorted(set(names)):
-        own = QUIET if is_baseline(name) else COLOURS.get(name.partition(":")[0])
-        chosen[name] = own or next(spare)
+        stem, _, count = name.partition(":")
+        own = QUIET if is_baseline(name) else COLOURS.get(stem)
+        chosen[name] = _darker(own, _steps(count)) if own else next(spare)
     return chosen
+
+
+def dashes(name: str) -> Any:
+    """The line of a method: solid; dotted for a variant with n steps; baselines by their dashes."""
+    if name in BASELINE_DASHES:
+        return (0, BASELINE_DASHES[name])
+    return (0, (1.2, 1.2)) if ":" in name else "-"
+
+
+def marker(name: str) -> str:
+    """The marker of a method's points: its own where it has one, a dot for any other."""
+    return MARKERS.get(name.partition(":")[0], "o")
+
+
+def _steps(count: str) -> int:
+    return int(count) if count.isdecimal() else 1
+
+
+def _darker(colour: str, steps: int) -> str:
+    """Towards black with the number of steps, by less than half.
+
+    >>> _darker("#009e73", 1), _darker("#009e73", 2)
+    ('#009e73', '#006f51')
+    """
+    share = 0.0 if colour == QUIET else 0.6 * (1 - 1 / max(steps, 1))
+    parts = (int(int(colour[i : i + 2], 16) * (1 - share) + 0.5) for i in (1, 3, 5))
+    return "#" + "".join(f"{part:02x}" for part in parts)
 
 
 def mark_zero(axes: Axes) -> None:
@@ -77,6 +120,7 @@ def mark_zero(axes: Axes) -> None:
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write ``name.png`` and ``name.svg``, undated: equal figures are equal files."""
     write_atomically(folder / f"{name}.png", lambda path: figure.savefig(path, dpi=160))
+    figure.set_layout_engine("none")  # keeps the layout found above; finding it takes long
     undated = {"Date": None}
     write_atomically(
         folder / f"{name}.svg", lambda path: figure.savefig(path, dpi=160, metadata=undated)

@@ -4,17 +4,33 @@ import rich.table
 from rich import box
 from rich.text import Text
 
-from relp_sae.records import RunFolder
+from relp_sae.records import EVERYWHERE, RunFolder
 from relp_sae.report.blocks import Table
-from relp_sae.report.tables import contrast_table, headline_table, truths_of
+from relp_sae.report.certificates import certificate_table
+from relp_sae.report.contents import read_records
+from relp_sae.report.contrasts import contrast_table
+from relp_sae.report.regimes import map_points, regimes_of, short_regime_table
+from relp_sae.report.tables import headline_table
 
 
 def terminal_tables(folder: RunFolder) -> list[rich.table.Table]:
-    """The headline table of each truth, then the contrasts."""
-    findings = folder.read_findings()
-    agreements, contrasts = findings.agreements, findings.contrasts
-    headlines = [headline_table(agreements, truth) for truth in truths_of(agreements)]
-    return [as_rich(table) for table in [*headlines, contrast_table(contrasts)]]
+    """The headline table of each truth, of features over all sites, then the contrasts."""
+    records = read_records(folder)
+    parts = records.main_parts if records.nodes else [EVERYWHERE]
+    headlines = [headline_table(records, truth, parts) for truth in records.truths]
+    return [as_rich(table) for table in [*headlines, contrast_table(records.findings.contrasts)]]
+
+
+def regime_tables(folder: RunFolder) -> list[rich.table.Table]:
+    """One table for each axis of the regime map; none where there is no map."""
+    points = map_points(read_records(folder))
+    return [as_rich(short_regime_table(points, regime)) for regime in regimes_of(points)]
+
+
+def certificate_tables(folder: RunFolder) -> list[rich.table.Table]:
+    """The certificates of the estimates; none where none were made. Needs no agreement."""
+    found = folder.read_certificates()
+    return [as_rich(certificate_table(found))] if found else []
 
 
 def as_rich(table: Table) -> rich.table.Table:

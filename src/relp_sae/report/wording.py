@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from relp_sae.faithfulness import measures
 from relp_sae.faithfulness.declared import BASELINES
-from relp_sae.records import Interval
+from relp_sae.records import EVERYWHERE, Interval
 from relp_sae.report.blocks import Table
 
 UNDEFINED = "undefined"
@@ -13,39 +14,52 @@ UNDEFINED = "undefined"
 Cell = str | int | float | Interval
 
 
+ASKS = {
+    "denoise": "in the corrupted run, set this one unit to its clean value: how much of the "
+    "behaviour comes back? (Is it sufficient on its own?)",
+    "noise": "in the clean run, set this one unit to its corrupted value: how much of the "
+    "behaviour is lost? (Is it necessary?)",
+    "shapley": "move the units of a site from corrupted to clean in random order: what does this "
+    "unit add on average? (Its fair share of the whole change.)",
+}
+"""What a truth asks."""
+
+
 @dataclass(frozen=True)
-class TruthWords:
-    """What a truth asks, and the base of the estimates that try to answer it."""
+class UnitWords:
+    """How the units of a run are called, and the measures of the headline, in their order."""
 
-    base: str
-    asks: str
+    one: str
+    many: str
+    kind: str
+    measures: tuple[str, ...]
 
 
-TRUTHS = {
-    "denoise": TruthWords(
-        "corrupted",
-        "in the corrupted run, set this one unit to its clean value: how much of the behaviour "
-        "comes back? (Is it sufficient on its own?)",
+UNITS = {
+    "features": UnitWords(
+        "feature", "features", "SAE features", ("pearson", "spearman", "sign", "top-10-overlap")
     ),
-    "noise": TruthWords(
-        "clean",
-        "in the clean run, set this one unit to its corrupted value: how much of the behaviour "
-        "is lost? (Is it necessary?)",
-    ),
-    "shapley": TruthWords(
-        "both",
-        "move the units from corrupted to clean in random order: what does this unit add on "
-        "average? (Its fair share of the whole change.)",
+    "nodes": UnitWords(
+        "whole node", "whole nodes", "whole nodes", ("pearson", "slope", "spearman", "sign")
     ),
 }
 
-MEASURES = {
-    "pearson": "Pearson",
-    "spearman": "Spearman",
-    "sign": "sign agreement",
-    "top-10-overlap": "top-10 overlap",
+THEMES = {
+    "pattern": ("pearson", "spearman", "kendall-tau-b", "sign"),
+    "size": ("slope", "r2", "lin-concordance", "pearson-asinh"),
+    "the strongest units": ("top-10-overlap", "verified-recall-cost"),
+    "without the strongest units, and per unit of step": (
+        "pearson-without-top-1",
+        "pearson-without-top-2",
+        "pearson-without-top-5",
+        "pearson-without-top-10",
+        "pearson-per-step",
+    ),
 }
-"""The headline measures, in the order of the columns."""
+"""The measures as the detail tables group them; those of no group stand in one of their own."""
+
+UNSCALED = ("delta-norm", "random")
+"""Baselines that are not in the metric's unit: their size says nothing."""
 
 
 def is_baseline(name: str) -> bool:
@@ -70,15 +84,32 @@ def runs(base: str) -> str:
     return "both runs" if base == "both" else f"the {base} run"
 
 
-def answers(base: str, truth: str) -> bool:
-    """Whether estimates of ``base`` are made for ``truth``: they look at it from the same run."""
-    natural = TRUTHS[truth].base if truth in TRUTHS else "both"
-    return base == natural or "both" in (base, natural)
-
-
 def measure_words(measure: str) -> str:
-    """The measure's name as shown."""
-    return MEASURES.get(measure, measure.replace("-", " "))
+    """The measure's name as shown.
+
+    >>> measure_words("kendall-tau-b"), measure_words("no-longer-there")
+    ('Kendall tau-b', 'no longer there')
+    """
+    return measures[measure].shown if measure in measures else measure.replace("-", " ")
+
+
+def has_size(estimate: str, measure: str) -> bool:
+    """Whether the measure can be read of that estimate: size needs scores in the metric's unit.
+
+    >>> has_size("relp", "slope"), has_size("random", "slope"), has_size("random", "pearson")
+    (True, False, True)
+    """
+    sees_size = measure in measures and measures[measure].sees_size
+    return not (sees_size and estimate.partition(":")[0] in UNSCALED)
+
+
+def place(part: str) -> str:
+    """Where, behind what was found; nothing for the whole run.
+
+    >>> place("resid_pre"), place(EVERYWHERE)
+    (' at resid_pre', '')
+    """
+    return "" if part == EVERYWHERE else f" at {part}"
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -120,6 +151,19 @@ def percent(share: float) -> str:
     return UNDEFINED if math.isnan(share) else f"{share:.0%}".replace("%", " %")
 
 
+def relative(gap: float) -> str:
+    """A relative gap: percent where that can be read, a power of ten below.
+
+    >>> relative(0.0213), relative(1.2), relative(3.1e-7), relative(0.0)
+    ('2.1 %', '120.0 %', '3e-07', '0')
+    """
+    if math.isnan(gap):
+        return UNDEFINED
+    if gap == 0:
+        return "0"
+    return f"{gap:.0e}" if gap < 0.0005 else f"{gap:.1%}".replace("%", " %")
+
+
 def listed(words: Sequence[str]) -> str:
     """
     >>> listed(["a", "b", "c"])
@@ -133,22 +177,23 @@ def table(
     header: Iterable[str],
     rows: Iterable[Iterable[Cell]],
     labels: int = 1,
+    digits: int = 3,
 ) -> Table:
     """A table of any cells; what an interval has to say of itself becomes a numbered note."""
     notes: list[str] = []
-    shown = tuple(tuple(_cell(cell, notes) for cell in row) for row in rows)
+    shown = tuple(tuple(_cell(cell, notes, digits) for cell in row) for row in rows)
     numbered = tuple(f"{_mark(i)} {note}" for i, note in enumerate(notes, 1))
     return Table(caption, tuple(header), shown, numbered, labels)
 
 
-def _cell(cell: Cell, notes: list[str]) -> str:
+def _cell(cell: Cell, notes: list[str], digits: int) -> str:
     if isinstance(cell, float):
-        return number(cell)
+        return number(cell, digits)
     if not isinstance(cell, Interval):
         return str(cell)
     if cell.note and cell.note not in notes:
         notes.append(cell.note)
-    return interval(cell) + (_mark(notes.index(cell.note) + 1) if cell.note else "")
+    return interval(cell, digits) + (_mark(notes.index(cell.note) + 1) if cell.note else "")
 
 
 def _mark(i: int) -> str:

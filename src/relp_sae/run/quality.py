@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from relp_sae.records import FeatureScores, Site
-from relp_sae.records.manifest import SaeQuality
+from relp_sae.records.manifest import Completeness, SaeQuality
 from relp_sae.run.paired_run import PairedRun
 from relp_sae.saes import reconstructed
 
@@ -40,9 +40,29 @@ def sae_quality(run: PairedRun, site: Site) -> SaeQuality:
     )
 
 
-def error_share(truth: FeatureScores, site: Site) -> float:
+def error_share(truth: FeatureScores, site: str) -> float:
     """The share of sum(|effect|) at a site that its error units carry; 0 when there is none."""
-    here = truth.units.site == str(site)
+    here = truth.units.site == site
     effects = np.abs(truth.score[here])
     total = effects.sum()
     return float(effects[truth.units.is_error[here]].sum() / total) if total else 0.0
+
+
+def completeness(run: PairedRun, estimate: FeatureScores) -> dict[str, Completeness]:
+    """How far an estimate's scores are from adding up to m(clean) - m(corrupted), by site.
+
+    Only at resid_* sites, through which the whole effect passes; a pair whose two metrics are
+    equal has no relative error and is left out.
+    """
+    units, found = estimate.units, {}
+    for site in run.sites:
+        errors = []
+        for pair in run.kept:
+            total = run.measured[pair].clean_metric - run.measured[pair].corrupted_metric
+            here = (units.pair == pair) & (units.site == str(site))
+            if total:
+                errors.append(abs(estimate.score[here].sum() - total) / abs(total))
+        if site.kind.startswith("resid") and errors:
+            largest, median = float(np.max(errors)), float(np.median(errors))
+            found[str(site)] = Completeness(largest=largest, median=median)
+    return found

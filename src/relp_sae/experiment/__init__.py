@@ -1,0 +1,13 @@
+"""The only place where the rooms meet: config -> stages -> records, each stage resumable.
+
+    load -> measure -> one stage per estimate -> one stage per truth -> certificates, curves,
+    sweep, sets (those that the config asks for) -> agreement -> report
+
+What a stage finds is kept pair by pair as it is made, so a killed run goes on at the pair where it
+stopped and ends with the same figures.
+"""
+
+from relp_sae.experiment.findings import write_findings
+from relp_sae.experiment.opening import run_experiment
+
+__all__ = ["run_experiment", "write_findings"]

@@ -1,0 +1,119 @@
+"""The start of a run: its names checked, its inputs loaded, its folder made or found again."""
+
+import hashlib
+import platform
+import sys
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from relp_sae.attribution import method_named
+from relp_sae.errors import InputError
+from relp_sae.experiment.progress import Progress, silent
+from relp_sae.experiment.stages import Experiment
+from relp_sae.metrics import metrics
+from relp_sae.models import load_model
+from relp_sae.patching import require_precision, truths
+from relp_sae.records import Manifest, RunConfig, RunFolder
+from relp_sae.records.manifest import Provenance, Stage
+from relp_sae.run import PairedRun
+from relp_sae.saes import load_saes, whole_nodes
+from relp_sae.tasks.loaded import BadLine
+from relp_sae.tasks.loading import load_task
+
+PACKAGES = ("torch", "transformers", "sae-lens", "numpy", "pandas", "scipy")
+
+
+def run_experiment(config: RunConfig, out: Path, progress: Progress = silent) -> RunFolder:
+    """Do every stage that ``out`` does not hold yet, and return the finished folder.
+
+    Estimates and truths are compared and reported when the config asks for both.
+
+    Raises:
+        InputError: an unknown name or unusable input (then nothing is written), or ``out`` holds
+            anything but an unfinished run of the same config.
+        RunError: a check inside the run failed.
+    """
+    _require_names(config)
+    folder = _reopened(config, out)
+    start = time.perf_counter()
+    run, bad_lines = _load(config)
+    provenance = _provenance(run)
+    if folder is None:
+        load = Stage(status="done", seconds=time.perf_counter() - start)
+        manifest = Manifest(config=config, provenance=provenance, stages={"load": load})
+        folder = RunFolder.create(out, manifest)
+    elif folder.read_manifest().provenance.inputs_sha256 != provenance.inputs_sha256:
+        raise InputError(
+            f"The model, the SAEs, the pairs or this package changed since {out} was begun, so "
+            "it cannot go on. Choose another --out, or remove it."
+        )
+    return Experiment(config, folder, run, progress).execute(bad_lines)
+
+
+def _require_names(config: RunConfig) -> None:
+    """Raise InputError for what can be known to be wrong before anything is loaded."""
+    if not config.methods and not config.truths:
+        raise InputError("Nothing to do: give at least one of --methods and --truths.")
+    for name in config.methods:
+        method_named(name)
+    for name in config.truths:
+        truths[name]
+    intervening = config.truths or config.verify or config.curves or config.scales
+    if intervening or config.set_sizes:
+        require_precision(config.dtype)
+    if config.units == "nodes" and config.saes:
+        raise InputError("Whole nodes need no SAE: leave --sae away, or use --units features.")
+
+
+def _load(config: RunConfig) -> tuple[PairedRun, tuple[BadLine, ...]]:
+    """The paired run, both prompts of every pair measured, and the lines that were left out."""
+    metric = metrics[config.metric]
+    model = load_model(config.model, device=config.device, dtype=config.dtype)
+    if config.units == "nodes":
+        dictionaries = whole_nodes(model)
+    else:
+        dictionaries = load_saes(config.saes, device=config.device, dtype=config.dtype)
+    task = load_task(config.task, model.tokenizer, config.n, config.seed, config.skip_bad)
+    run = PairedRun(model, dictionaries, task.pairs, metric)
+    assert run.kept  # measures every pair; raises where the model gets none right
+    return run, task.dropped
+
+
+def _reopened(config: RunConfig, out: Path) -> RunFolder | None:
+    """The folder of an unfinished run of the same config, or None where there is nothing."""
+    if not out.exists():
+        return None
+    if not (out / "manifest.json").is_file():
+        raise InputError(f"{out} exists and is not a run folder. Choose another --out.")
+    folder = RunFolder.open(out)
+    before = folder.read_manifest()
+    if before.status == "done":
+        raise InputError(f"{out} holds a finished run. Choose another --out, or remove it.")
+    if before.config != config:
+        differing = ", ".join(
+            field
+            for field in RunConfig.model_fields
+            if getattr(before.config, field) != getattr(config, field)
+        )
+        raise InputError(
+            f"{out} holds an unfinished run with other settings ({differing}). "
+            "Give the same ones to go on with it, or choose another --out."
+        )
+    return folder
+
+
+def _provenance(run: PairedRun) -> Provenance:
+    model, saes = run.model.sha256(), [one.sha256() for one in run.dictionaries.values()]
+    inputs = repr((version("relp-sae"), model, saes, [*run.pairs]))
+    return Provenance(
+        relp_sae=version("relp-sae"),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        packages={name: version(name) for name in PACKAGES},
+        model_sha256=model,
+        inputs_sha256=hashlib.sha256(inputs.encode()).hexdigest(),
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

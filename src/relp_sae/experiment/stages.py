@@ -1,0 +1,244 @@
+"""The stages of a run: what each measures, and where the folder keeps it."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+
+from relp_sae.attribution import method_named
+from relp_sae.attribution.method import Passes
+from relp_sae.experiment.findings import write_findings
+from relp_sae.experiment.progress import Progress
+from relp_sae.faithfulness import certificate, plan
+from relp_sae.patching import (
+    BlockCalls,
+    Change,
+    Measuring,
+    pair_curves,
+    scaled_effects,
+    set_effects,
+    step_effects,
+    truths,
+)
+from relp_sae.records import FeatureScores, RunConfig, RunFolder
+from relp_sae.records.manifest import Behaviour, RoleAudit, Stage
+from relp_sae.records.scores import Base, Kind
+from relp_sae.report import write_report
+from relp_sae.rules.inspection import inspect_composite
+from relp_sae.run import PairedRun
+from relp_sae.run.quality import completeness, error_share, sae_quality
+from relp_sae.tasks.loaded import BadLine
+
+PART = ("score", "stderr")
+"""The columns of a part of the scores: those of one pair's units, in the order of the units."""
+
+
+class Experiment:
+    """A loaded run and the folder that its stages fill."""
+
+    def __init__(
+        self, config: RunConfig, folder: RunFolder, run: PairedRun, progress: Progress
+    ) -> None:
+        self.config, self.folder, self.run, self.progress = config, folder, run, progress
+        self.calls = BlockCalls()
+        self.measuring = Measuring(
+            config.batch_size, config.permutations, config.tolerance, config.seed
+        )
+
+    def execute(self, bad_lines: tuple[BadLine, ...] = ()) -> RunFolder:
+        """Do every stage that is not done yet."""
+        config = self.config
+        with self._stage("measure"):
+            self._measure(bad_lines)
+        scores = [*self._estimates(), *self._truths()]
+        self._record_sums(scores)
+        self.folder.write_scores(scores)
+        self._tables(scores)
+        if config.verify:
+            with self._stage("certificates"):
+                self._certify([one for one in scores if one.kind == "estimate"])
+        if config.methods and config.truths:
+            with self._stage("agreement"):
+                write_findings(self.folder, self.progress)
+            write_report(self.folder)
+        self._update(status="done")
+        self.folder.drop_parts()
+        return self.folder
+
+    def _measure(self, bad_lines: tuple[BadLine, ...]) -> None:
+        run, config = self.run, self.config
+        self.folder.write_pairs(run.measured)
+        assert len(run.units)  # finds every unit's step, so that no method's time has that in it
+        audits = {}
+        ids = run.prompt_ids(run.kept[0])
+        for composite in {method_named(name).composite for name in config.methods} - {""}:
+            seen = inspect_composite(run.model, composite, ids)
+            seen.require_same_logits()
+            audits[composite] = {
+                role: RoleAudit(rule=rule, fired=fired, expected=expected)
+                for role, (rule, fired, expected) in seen.audit.items()
+            }
+        saes = run.sites if config.units == "features" else []
+        self._update(
+            behaviour=_behaviour(run, bad_lines),
+            rule_audit=dict(sorted(audits.items())),
+            sae_quality={str(site): sae_quality(run, site) for site in saes},
+        )
+
+    def _estimates(self) -> Iterator[FeatureScores]:
+        for name in self.config.methods:
+            method = method_named(name)
+            passes = method.passes(len(self.run.sites))
+            for base in method.bases:
+                if self.config.base in ("both", base) or base == "both":
+
+                    def scores(pair: int, base: Base = base, method=method) -> pd.DataFrame:
+                        score = method.pair_scores(self.run, pair, base)
+                        return pd.DataFrame({"score": score, "stderr": np.zeros_like(score)})
+
+                    yield self._scored("estimate", name, base, scores, passes)
+
+    def _truths(self) -> Iterator[FeatureScores]:
+        for name in self.config.truths:
+            truth = truths[name]
+
+            def effects(pair: int, truth=truth) -> pd.DataFrame:
+                found = truth.pair_effects(self.run, pair, self.measuring, self.calls)
+                return pd.DataFrame({"score": found.effect, "stderr": found.stderr})
+
+            yield self._scored("truth", name, truth.base, effects)
+
+    def _scored(
+        self,
+        kind: Kind,
+        name: str,
+        base: Base,
+        compute: Callable[[int], pd.DataFrame],
+        passes: Passes | None = None,
+    ) -> FeatureScores:
+        """One score of all units, as a stage of its own."""
+        label = f"{name}@{base}" if kind == "estimate" and base != "both" else name
+        with self._stage(label, passes):
+            frames = self._pair_by_pair(f"{kind}-{label}", label, compute)
+        scores, errors = ([one[column].to_numpy() for one in frames] for column in PART)
+        return self.run.scores(kind, name, base, scores, errors)
+
+    def _certify(self, estimates: Sequence[FeatureScores]) -> None:
+        """Patch what each estimate's certificate needs, every unit once for each base."""
+        run, config = self.run, self.config
+        plans = {one.label: plan(one, config.verify, config.seed) for one in estimates}
+        certificates = []
+        for truth, from_clean in (("denoise", False), ("noise", True)):
+            mine = [one for one in estimates if (one.base == "clean") is from_clean]
+            if not mine:
+                continue
+            needed = np.zeros(len(run.units), bool)
+            needed[np.concatenate([plans[one.label].rows for one in mine])] = True
+            effects = np.full(len(needed), np.nan)
+
+            def patched(pair: int, needed=needed, from_clean=from_clean) -> pd.DataFrame:
+                change = Change(from_clean, units=needed[run.units.pair == pair])
+                found = step_effects(run, pair, change, self.measuring, self.calls)
+                return pd.DataFrame({"effect": found})
+
+            frames = self._pair_by_pair(f"verify-{truth}", f"verifying by {truth}", patched)
+            effects[needed] = pd.concat(frames)["effect"]
+            certificates += [
+                certificate(one, truth, plans[one.label], effects[plans[one.label].rows])
+                for one in mine
+            ]
+        self.folder.write_certificates(certificates)
+
+    def _tables(self, scores: Sequence[FeatureScores]) -> None:
+        """The measurements that are no score of a single unit, each a table of its own."""
+        config, run, measuring, calls = self.config, self.run, self.measuring, self.calls
+        wanted: dict[str, Callable[[int], pd.DataFrame]] = {}
+        if config.curves:
+            wanted["curves"] = lambda pair: pair_curves(
+                run, pair, _of_pair(scores, pair), measuring, calls
+            )
+        if config.scales:
+            wanted["sweep"] = lambda pair: scaled_effects(
+                run, pair, config.scales, measuring, calls
+            )
+        estimates = [one for one in scores if one.kind == "estimate"]
+        if config.set_sizes and estimates:
+            wanted["sets"] = lambda pair: set_effects(
+                run, pair, _of_pair(estimates, pair), config.set_sizes, measuring, calls
+            )
+        for name, compute in wanted.items():
+            with self._stage(name):
+                frames = self._pair_by_pair(name, name, compute)
+                self.folder.write_table(name, pd.concat(frames, ignore_index=True))
+
+    def _pair_by_pair(
+        self, part: str, label: str, compute: Callable[[int], pd.DataFrame]
+    ) -> list[pd.DataFrame]:
+        """What is found of every kept pair; that of a pair that an earlier try finished is read."""
+        frames = []
+        for pair in self.progress(label, self.run.kept):
+            name = f"{part.replace(':', '-')}-{pair}"
+            frame = self.folder.read_part(name)
+            if frame is None:
+                frame = compute(pair)
+                self.folder.write_part(name, frame)
+            frames.append(frame)
+        return frames
+
+    def _record_sums(self, scores: Sequence[FeatureScores]) -> None:
+        """Into the manifest: what error units carry, and whether estimates add up."""
+        measured = [one for one in scores if one.kind == "truth"]
+        quality = self.folder.read_manifest().sae_quality
+        shares = {
+            site: one.model_copy(
+                update={"error_share": {t.name: error_share(t, site) for t in measured}}
+            )
+            for site, one in quality.items()
+        }
+        estimates = [one for one in scores if one.kind == "estimate"]
+        sums = {one.label: completeness(self.run, one) for one in estimates}
+        self._update(sae_quality=shares, completeness={k: one for k, one in sums.items() if one})
+
+    @contextmanager
+    def _stage(self, name: str, passes: Passes | None = None) -> Iterator[None]:
+        """Time a stage. One that an earlier try finished keeps its time; a killed try's is lost."""
+        before = self.folder.read_manifest().stages.get(name)
+        if before is not None and before.status == "done":
+            yield
+            return
+        self._set_stage(name, Stage(status="running"))
+        start = time.perf_counter()
+        yield
+        costs = {} if passes is None else passes._asdict()
+        seconds = time.perf_counter() - start
+        self._set_stage(name, Stage(status="done", seconds=seconds, **costs))
+
+    def _set_stage(self, name: str, stage: Stage) -> None:
+        self._update(stages=self.folder.read_manifest().stages | {name: stage})
+
+    def _update(self, **changes: object) -> None:
+        manifest = self.folder.read_manifest()
+        self.folder.write_manifest(manifest.model_copy(update=changes))
+
+
+def _of_pair(scores: Sequence[FeatureScores], pair: int) -> dict[str, np.ndarray]:
+    """Label -> the scores of one pair's units."""
+    here = scores[0].units.pair == pair
+    return {one.label: one.score[here] for one in scores}
+
+
+def _behaviour(run: PairedRun, bad_lines: tuple[BadLine, ...]) -> Behaviour:
+    seen = run.activations
+    reasons = [one.dropped for one in run.measured if one.dropped]
+    return Behaviour(
+        measured=len(seen),
+        kept=len(run.kept),
+        dropped={reason: reasons.count(reason) for reason in sorted(set(reasons))},
+        clean_accuracy=float(np.mean([one.clean_right for one in seen])),
+        corrupted_accuracy=float(np.mean([one.corrupted_right for one in seen])),
+        clean_metric=float(np.mean([one.clean_metric for one in seen])),
+        corrupted_metric=float(np.mean([one.corrupted_metric for one in seen])),
+        bad_lines=tuple(f"line {line.number}: {line.reason}" for line in bad_lines),
+    )
