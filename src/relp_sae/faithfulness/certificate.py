@@ -92,8 +92,10 @@ def certificate(
     """What the effects of the chosen units say about all units of the estimate.
 
     Raises:
-        InputError: an effect is not finite.
+        InputError: an effect is not finite, or there are more or fewer than chosen units.
     """
+    if len(effects) != len(chosen.rows):
+        raise InputError(f"{len(effects)} effects for {len(chosen.rows)} chosen units.")
     if not np.isfinite(effects).all():
         raise InputError(f"Some of the {len(effects)} effects patched are NaN or infinite.")
     scores = estimate.score[~estimate.units.is_error]
@@ -125,8 +127,8 @@ def _pearson(
     are few, and the interval wide.
     """
     n, mean_x, var_x = len(scores), scores.mean(), scores.var()
-    if var_x == 0 or not np.any(y):
-        reason = "constant estimate" if var_x == 0 else "no patched unit has an effect"
+    if np.ptp(scores) == 0 or np.ptp(y) == 0:
+        reason = "constant estimate" if np.ptp(scores) == 0 else "constant effects"
         return Interval(np.nan, np.nan, np.nan, reason)
     b = (weight * x) @ y / ((weight * x) @ x) if np.any(x) else 0.0
     e = y - b * x
@@ -148,8 +150,8 @@ def _pearson(
     sampled = (1 - 1 / weight) * (weight * (influence(y) - influence(b * x))) ** 2
     variance = sampled.sum()
     if variance == 0:
-        return Interval(r, r, r, "no sampled unit leaves the line")
-    freedom = max(variance**2 / (sampled**2).sum(), 1.0)
+        return Interval(r, np.nan, np.nan, "no interval: every sampled unit is on the line")
+    freedom = max(variance**2 / (sampled**2).sum() - 1, 1.0)
     reach = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance)
     low, high = np.tanh([np.arctanh(r) - reach, np.arctanh(r) + reach])
     return Interval(r, float(low), float(high))

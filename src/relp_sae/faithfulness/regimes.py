@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from relp_sae.errors import InputError
 from relp_sae.faithfulness.alignment import align
 from relp_sae.faithfulness.measures import Sample, Undefined, measures
+from relp_sae.faithfulness.moments import ROUNDING
 from relp_sae.faithfulness.resampling import draw_pairs, mean_interval, resample, with_interval
 from relp_sae.records import ERROR_UNIT, FeatureScores, Interval, RegimePoint, Units
 
@@ -131,7 +132,11 @@ def _by_pair(cloud: Cloud, draws: np.ndarray) -> tuple[Interval, Interval]:
     n = total(np.ones(len(index)))
     x, y = (side - (total(side) / n)[index] for side in (cloud.estimate, cloud.truth))
     xx, yy, xy = total(x * x), total(y * y), total(x * y)
-    defined = (n >= FEWEST) & (xx > 0) & (yy > 0)
+    varies = [
+        squares > n * (ROUNDING * total(np.abs(side)) / n) ** 2
+        for squares, side in ((xx, cloud.estimate), (yy, cloud.truth))
+    ]
+    defined = (n >= FEWEST) & varies[0] & varies[1]
     reason = f"{np.count_nonzero(~defined)} of {len(pairs)} pairs have fewer than {FEWEST} units "
     note = "" if defined.all() else reason + "or a constant side here"
     with np.errstate(divide="ignore", invalid="ignore"):

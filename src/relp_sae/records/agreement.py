@@ -122,8 +122,8 @@ class RegimePoint:
     """How well an estimate does in one regime: one point of the regime map.
 
     ``regime`` is the axis (relative step, site, scale, set size), ``level`` the place on it as
-    shown, and ``at`` the same as a number to draw it at. ``pearson`` and ``slope`` (of truth on
-    estimate) are means over pairs with cluster-bootstrap intervals; ``units`` is how many units,
+    shown, and ``at`` the same as a number to draw it at. ``pearson`` and ``slope`` (of estimate on
+    truth) are means over pairs with cluster-bootstrap intervals; ``units`` is how many units,
     or sets of units, they rest on.
     """
 

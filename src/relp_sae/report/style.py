@@ -43,6 +43,8 @@ MARKERS = {
 
 BASELINE_DASHES = {"delta-norm": (5, 2), "direct": (4, 1.5, 1, 1.5), "random": (1, 1.5)}
 
+DPI = 160
+
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -119,9 +121,22 @@ def mark_zero(axes: Axes) -> None:
 
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write ``name.png`` and ``name.svg``, undated: equal figures are equal files."""
-    write_atomically(folder / f"{name}.png", lambda path: figure.savefig(path, dpi=160))
-    figure.set_layout_engine("none")  # keeps the layout found above; finding it takes long
+    _lay_out(figure)
+    write_atomically(folder / f"{name}.png", lambda path: figure.savefig(path, dpi=DPI))
     undated = {"Date": None}
     write_atomically(
-        folder / f"{name}.svg", lambda path: figure.savefig(path, dpi=160, metadata=undated)
+        folder / f"{name}.svg", lambda path: figure.savefig(path, dpi=DPI, metadata=undated)
     )
+
+
+def _lay_out(figure: Figure) -> None:
+    """Find the layout once and keep it, rounded.
+
+    Its solver's last digits differ from one time to the next, and an SVG's names are made of them.
+    """
+    figure.set_dpi(DPI)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        x, y, width, height = (round(end, 4) for end in axes.get_position().bounds)
+        axes.set_position((x, y, width, height))
