@@ -216,6 +216,9 @@ def test_the_map_is_of_the_primary_truth_and_of_methods_made_for_it(
     noise = tuple(replace(one, truth="noise") for one in feature_records.findings.regimes)
     other = replace(feature_records, findings=replace(feature_records.findings, regimes=noise))
     assert {one.base for one in regimes.map_points(other)} == {"clean", "both"}
+    fair = tuple(replace(one, truth="shapley") for one in noise)
+    other = replace(feature_records, findings=replace(feature_records.findings, regimes=fair))
+    assert {one.base for one in regimes.map_points(other)} == {"corrupted", "both"}
 
 
 def test_the_map_is_drawn_at_its_values(feature_records: Records) -> None:

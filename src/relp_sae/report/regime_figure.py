@@ -21,7 +21,8 @@ LOG_FROM = 8.0
 """An axis but that of layers is logarithmic if its last level is so many times its first."""
 
 SIDESTEP = 0.012
-"""How far the lines stand beside one another, as a share of the axis, to keep intervals apart."""
+"""How far the lines stand beside one another, as a share of the axis, to keep intervals apart; less
+where the levels are so many that a line would come nearer to the next level."""
 
 
 def regime_figure(points: Sequence[RegimePoint]) -> Figure:
@@ -51,9 +52,10 @@ def _draw(axes: Axes, points: Sequence[RegimePoint], palette: dict[str, str]) ->
     if logarithmic:
         axes.set_xscale("log")
     names = list(dict.fromkeys(one.estimate for one in points))
+    step_aside = min(SIDESTEP, 0.7 / max(len(levels) - 1, 1) / len(names))
     for place, name in enumerate(names):
         own = sorted((one for one in points if one.estimate == name), key=lambda one: one.at)
-        aside = SIDESTEP * (place - (len(names) - 1) / 2)
+        aside = step_aside * (place - (len(names) - 1) / 2)
         x = _moved([one.at for one in own], aside, levels, logarithmic)
         draw_pointed(axes, Line(name, name, x, [one.pearson for one in own]), palette[name])
     ends = finite(end for one in points for end in (one.pearson.low, one.pearson.high))

@@ -49,7 +49,8 @@ def regimes_section(records: Records, pictures: Sequence[Picture]) -> list[Secti
 def map_points(records: Records) -> list[RegimePoint]:
     """The points of the primary contrast's truth, of the methods that were made for it.
 
-    Without any of that truth: those of the first truth there is. Sites of several kinds are an
+    Without any of that truth: those of the first truth there is. Of an estimate at several bases,
+    which a truth that uses both runs takes, the first one. Sites of several kinds are an
     axis for each kind, along its layers.
     """
     points = records.findings.regimes
@@ -59,12 +60,18 @@ def map_points(records: Records) -> list[RegimePoint]:
     primary = records.manifest.primary.truth
     truth = records.truth(primary if primary in truths else truths[0])
     kinds = {_kind(one) for one in points if one.regime == SITE}
-    return [
-        _of_its_kind(one) if one.regime == SITE and len(kinds) > 1 else one
+    made_for = [
+        one
         for one in points
         if one.truth == truth.name
         and truth.answered_from(one.base)
         and not is_baseline(one.estimate)
+    ]
+    base = {one.estimate: one.base for one in reversed(made_for)}
+    return [
+        _of_its_kind(one) if one.regime == SITE and len(kinds) > 1 else one
+        for one in made_for
+        if one.base == base[one.estimate]
     ]
 
 
