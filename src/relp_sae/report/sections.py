@@ -26,8 +26,8 @@ RELP_TABLE = (
     "This is the question of RelP's own table (Jafari et al. 2025, arXiv 2508.21258): on GPT-2 "
     "small its Pearson with `denoise` is 0.75 for the gradient and 0.97 for RelP at the residual "
     "stream, 0.98 and 0.96 at attention outputs, 0.20 and 0.99 at MLP outputs. The slope is that "
-    "of the truth on the estimate: 1 means that the scores have the right size, 2 that they are "
-    "half as large as they should be."
+    "of the estimate on the truth: 1 means that the scores have the right size, 2 that they are "
+    "twice as large as they should be."
 )
 
 
