@@ -7,10 +7,12 @@ import pytest
 import torch
 
 import relp_sae as rs
+from relp_sae.patching import BlockCalls, Change, Measuring, step_effects
 from relp_sae.records import Site
 from relp_sae.rules import composites
 from relp_sae.rules.inspection import inspect_composite
-from relp_sae.run.quality import sae_quality
+from relp_sae.run.quality import completeness, sae_quality
+from relp_sae.saes import whole_nodes
 
 SITE = Site.parse("resid_pre.15")
 
@@ -37,9 +39,9 @@ def test_the_model_does_the_task(run):
     assert np.mean([seen.clean_metric for seen in run.activations]) == pytest.approx(4.8, abs=1.0)
 
 
-@pytest.mark.parametrize("name", ["relp", "relp-ah"])
+@pytest.mark.parametrize("name", ["relp", "relp-ah", "secant"])
 def test_every_rule_acts_everywhere_and_changes_no_logit(smollm2, run, name):
-    seen = inspect_composite(smollm2, name, smollm2.token_ids(run.pairs[0].clean_ids))
+    seen = inspect_composite(smollm2, name, run.prompt_ids(0))
     assert seen.same_logits
     assert {role: counts[1:] for role, counts in seen.audit.items()} == {
         role: (61, 61) if role == "norm" else (30, 30) for role in composites[name].table
@@ -75,22 +77,32 @@ def test_the_order_of_the_methods(run):
         assert pearson["relp"] < pearson["gradient"] - 0.1
 
 
-def test_what_the_gradient_misses_is_curvature(run, monkeypatch):
+def test_the_secant_adds_up_to_the_whole_effect(run):
+    for one in completeness(run, rs.attribute(run, "secant")).values():
+        assert one.largest < 1e-4
+
+
+def test_what_the_gradient_misses_is_curvature(run):
     """Patched a twentieth of the way, every feature moves the logits as its gradient says."""
-    from dataclasses import replace
-
-    from relp_sae.run import paired_run
-
-    whole, part = paired_run.pair_steps, 0.05
+    change, calls = Change(scale=0.05), BlockCalls()
     gradient = rs.attribute(run, "gradient")
-    monkeypatch.setattr(
-        paired_run,
-        "pair_steps",
-        lambda *given: replace(steps := whole(*given), vector=steps.vector * part),
-    )
-    effect = rs.patch(run, "denoise").score / part
+    effects = [step_effects(run, pair, change, Measuring(), calls) for pair in run.kept]
+    effect = np.concatenate(effects) / change.scale
     feature = ~run.units.is_error
     assert np.corrcoef(gradient.score[feature], effect[feature])[0, 1] > 0.995
     torch.testing.assert_close(
         torch.tensor(effect[feature]), torch.tensor(gradient.score[feature]), atol=0.05, rtol=0.2
     )
+
+
+def test_whole_nodes_are_for_two_point_slopes(smollm2, run):
+    """methods.md, section 6: where steps are long, secant before RelP before the gradient."""
+    nodes = rs.PairedRun(smollm2, whole_nodes(smollm2), run.pairs[:1], run.metric)
+    truth = rs.patch(nodes, "denoise").score
+    here = np.char.startswith(nodes.units.site.astype(str), "resid_pre")
+    secant, relp, gradient = (
+        np.corrcoef(rs.attribute(nodes, name).score[here], truth[here])[0, 1]
+        for name in ("secant", "relp", "gradient")
+    )
+    assert secant > 0.98
+    assert secant > relp > gradient

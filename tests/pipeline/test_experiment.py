@@ -29,7 +29,7 @@ def test_a_finished_run_holds_everything_that_it_promises(finished, config):
     assert len(manifest.provenance.model_sha256) == 64
     for name in ("report.md", "report.html", "agreement.json", "pairs.parquet"):
         assert (finished / name).stat().st_size > 100
-    assert len(list((finished / "figures").glob("*.png"))) == 3
+    assert len(list((finished / "figures").glob("*.png"))) == 4
     assert not (finished / "parts").exists()
 
 

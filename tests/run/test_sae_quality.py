@@ -60,11 +60,11 @@ def test_the_share_of_error_units(run64):
         here = units.site == str(site)
         errors, features = (here & units.is_error).sum(), (here & ~units.is_error).sum()
         share = 3 * errors / (3 * errors + 2 * features)
-        assert error_share(truth, site) == pytest.approx(share)
+        assert error_share(truth, str(site)) == pytest.approx(share)
         assert 0 < share < 1
 
 
 def test_the_share_of_nothing(run64):
     zero = np.zeros(len(run64.units))
     truth = FeatureScores("truth", "denoise", "corrupted", run64.units, zero, zero)
-    assert error_share(truth, run64.sites[0]) == 0
+    assert error_share(truth, str(run64.sites[0])) == 0
