@@ -1,5 +1,7 @@
 """What a run may measure beside single features: whole nodes, Shapley effects, curves, regimes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -102,3 +104,27 @@ def test_what_intervenes_is_refused_in_bfloat16_before_anything_is_loaded(config
     half = {"dtype": "bfloat16", "truths": ()}
     with pytest.raises(InputError, match="cannot be measured in bfloat16"):
         run_experiment(config.model_copy(update=half | asked), tmp_path / "run")
+
+
+def test_pairs_between_which_nothing_differs_are_a_sentence(config, tmp_path, monkeypatch):
+    from relp_sae.run import paired_run
+
+    whole = paired_run.pair_steps
+    monkeypatch.setattr(
+        paired_run, "pair_steps", lambda sae, clean, _other, start: whole(sae, clean, clean, start)
+    )
+    with pytest.raises(InputError, match="Nothing differs between the two runs of any pair"):
+        run_experiment(config, tmp_path / "run")
+
+
+def test_one_pair_has_figures_and_reasons_for_what_it_has_not(config, tmp_path):
+    asked = {"n": 1, "methods": ("gradient", "relp", "secant"), "truths": ("denoise", "shapley")}
+    lines = Path(config.task).read_text().splitlines()[:1]
+    (tmp_path / "one.jsonl").write_text(lines[0])
+    one = config.model_copy(update=asked | {"task": str(tmp_path / "one.jsonl")})
+    findings = run_experiment(one, tmp_path / "run").read_findings()
+    agreement = next(one for one in findings.agreements if one.measure == "pearson")
+    assert np.isfinite(agreement.mean.value)
+    assert np.isnan(agreement.mean.low)
+    assert "only one usable pair" in agreement.mean.note
+    assert all(np.isnan(one.p) for one in findings.contrasts)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from relp_sae.attribution import method_named
 from relp_sae.attribution.method import Passes
+from relp_sae.errors import InputError
 from relp_sae.experiment.findings import write_findings
 from relp_sae.experiment.progress import Progress
 from relp_sae.faithfulness import certificate, plan
@@ -70,7 +71,11 @@ class Experiment:
     def _measure(self, bad_lines: tuple[BadLine, ...]) -> None:
         run, config = self.run, self.config
         self.folder.write_pairs(run.measured)
-        assert len(run.units)  # finds every unit's step, so that no method's time has that in it
+        if not len(run.units):  # finds every unit's step, so that no method's time has that in it
+            raise InputError(
+                "Nothing differs between the two runs of any pair at "
+                f"{', '.join(map(str, run.sites))}. Use other pairs or a later site."
+            )
         audits = {}
         ids = run.prompt_ids(run.kept[0])
         for composite in {method_named(name).composite for name in config.methods} - {""}:

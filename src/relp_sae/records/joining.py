@@ -19,7 +19,7 @@ def join_folders(folders: Sequence[RunFolder], out: Path) -> RunFolder:
     for folder, manifest in zip(folders, manifests, strict=True):
         if manifest.status != "done":
             raise InputError(f"{folder.path} holds an unfinished run; finish it first.")
-        for field in ("model", "saes", "task", "n", "metric", "seed", "dtype", "skip_bad"):
+        for field in ("model", "units", "saes", "task", "n", "metric", "seed", "dtype", "skip_bad"):
             one, other = getattr(first.config, field), getattr(manifest.config, field)
             if one != other:
                 raise InputError(
@@ -62,6 +62,7 @@ def join_folders(folders: Sequence[RunFolder], out: Path) -> RunFolder:
             "stages": {name: stage for one in manifests for name, stage in one.stages.items()},
             "rule_audit": {name: a for one in manifests for name, a in one.rule_audit.items()},
             "sae_quality": shares,
+            "completeness": {k: c for one in manifests for k, c in one.completeness.items()},
         }
     )
     folder = RunFolder.create(out, joined)
