@@ -113,6 +113,7 @@ def test_an_unfinished_run_of_other_settings_is_not_continued(config, tmp_path):
         ({"saes": ("nope",)}, "Unknown SAE 'nope'"),
         ({"task": "iot"}, "Did you mean 'ioi'?"),
         ({"n": 7}, "holds 3 usable pairs"),
+        ({"verify": 3}, "A certificate needs at least 16 patches, got 3"),
         ({"device": "tpu9"}, "Device 'tpu9'"),
         ({"dtype": "float8"}, "Unknown dtype 'float8'"),
     ],

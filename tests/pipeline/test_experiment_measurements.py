@@ -99,7 +99,7 @@ def test_nodes_take_no_sae(config, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("asked", [{"curves": True}, {"scales": (0.5,)}, {"verify": 8}])
+@pytest.mark.parametrize("asked", [{"curves": True}, {"scales": (0.5,)}, {"verify": 16}])
 def test_what_intervenes_is_refused_in_bfloat16_before_anything_is_loaded(config, tmp_path, asked):
     half = {"dtype": "bfloat16", "truths": ()}
     with pytest.raises(InputError, match="cannot be measured in bfloat16"):

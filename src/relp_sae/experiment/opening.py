@@ -12,6 +12,7 @@ from relp_sae.attribution import method_named
 from relp_sae.errors import InputError
 from relp_sae.experiment.progress import Progress, silent
 from relp_sae.experiment.stages import Experiment
+from relp_sae.faithfulness import require_budget
 from relp_sae.metrics import metrics
 from relp_sae.models import load_model
 from relp_sae.patching import require_precision, truths
@@ -63,6 +64,8 @@ def _require_names(config: RunConfig) -> None:
     intervening = config.truths or config.verify or config.curves or config.scales
     if intervening or config.set_sizes:
         require_precision(config.dtype)
+    if config.verify:
+        require_budget(config.verify)
     if config.units == "nodes" and config.saes:
         raise InputError("Whole nodes need no SAE: leave --sae away, or use --units features.")
 

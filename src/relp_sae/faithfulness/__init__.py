@@ -6,7 +6,7 @@ one pair share one backward vector, so they are not independent draws.
 
 from relp_sae.faithfulness.agreement import compare
 from relp_sae.faithfulness.ceiling import ceilings
-from relp_sae.faithfulness.certificate import Plan, certificate, plan
+from relp_sae.faithfulness.certificate import Plan, certificate, plan, require_budget
 from relp_sae.faithfulness.contrast import contrasts
 from relp_sae.faithfulness.curves import curve_areas
 from relp_sae.faithfulness.declared import Comparison, declared_contrasts
@@ -33,5 +33,6 @@ __all__ = [
     "parts",
     "plan",
     "regime_points",
+    "require_budget",
     "seed_table",
 ]

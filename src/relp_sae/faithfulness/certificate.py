@@ -36,14 +36,23 @@ class Plan:
     least: float
 
 
+def require_budget(budget: int) -> None:
+    """Check that a budget is large enough to say anything.
+
+    Raises:
+        InputError: below 16 patches.
+    """
+    if budget < SMALLEST_BUDGET:
+        raise InputError(f"A certificate needs at least {SMALLEST_BUDGET} patches, got {budget}.")
+
+
 def plan(scores: FeatureScores, budget: int, seed: int) -> Plan:
     """Choose ``budget`` units of an estimate, or all of them if there are no more.
 
     Raises:
         InputError: a budget below 16, or a score that is not finite.
     """
-    if budget < SMALLEST_BUDGET:
-        raise InputError(f"A certificate needs at least {SMALLEST_BUDGET} patches, got {budget}.")
+    require_budget(budget)
     compared = np.flatnonzero(~scores.units.is_error)
     size = np.abs(scores.score[compared])
     if not np.isfinite(size).all():
