@@ -1,5 +1,6 @@
 # make run      one run of relp-sae, e.g. make run ARGS="--n 8"
 # make test     every check and test
+# make bench    how fast exact patching is, next to other ways and to the hardware (minutes)
 # make setup    only the virtual environment that both need (they make it themselves)
 # make clean    remove caches and built packages; .venv and runs stay
 
@@ -7,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup run check test clean
+.PHONY: setup run check test bench clean
 
 setup: $(READY)
 
@@ -32,6 +33,9 @@ check: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test: check
+
+bench: $(READY)
+	$(BIN)/python benchmarks/patching.py $(ARGS)
 
 clean:
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -146,6 +146,25 @@ def llama_model(load_tiny: Callable[..., Any]) -> Any:
     return load_tiny("llama")
 
 
+@pytest.fixture
+def float64_throughout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hugging Face's Llama without its detours through float32, which are no part of the maths."""
+    from transformers.models.llama import modeling_llama
+
+    def norm(self: Any, x: torch.Tensor) -> torch.Tensor:
+        return self.weight * (
+            x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+        )
+
+    softmax = torch.nn.functional.softmax
+    monkeypatch.setattr(modeling_llama.LlamaRMSNorm, "forward", norm)
+    monkeypatch.setattr(
+        modeling_llama.nn.functional,
+        "softmax",
+        lambda x, dim, dtype=None: softmax(x, dim),  # noqa: ARG005
+    )
+
+
 @pytest.fixture(scope="session")
 def sae_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """``sae_folder(site="resid_pre.1", architecture="topk", **config)``: a SAELens SAE on disk."""

@@ -154,6 +154,7 @@ def state_of():
         return {
             "weights": model.sha256(),
             "hooks": hooks,
+            "overridden": [name for name, m in model.hf.named_modules() if "forward" in vars(m)],
             "requires_grad": [weight.requires_grad for weight in weights],
             "grad": [weight.grad for weight in weights],
             "attention": model.config._attn_implementation,

@@ -21,7 +21,7 @@ def units_of(run):
     for pair, site, pos, feature in zip(
         units.pair, units.site, units.pos, units.feature, strict=True
     ):
-        dictionary, seen = dictionaries[site], run.activations[pair]
+        dictionary, seen = dictionaries[site], run.activations[int(pair)]
         clean, corrupted = seen.clean[dictionary.site], seen.corrupted[dictionary.site]
         code_clean, code_corrupted = dictionary.encode(clean), dictionary.encode(corrupted)
         delta = (code_clean.features - code_corrupted.features)[pos, feature]

@@ -1,11 +1,13 @@
 """The secant is exact in sum: at every site, for every metric, in every family."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from transformers.models.llama import modeling_llama
 
-from relp_sae.attribution import attribute
+from relp_sae.attribution import attribute, batches, method_named
 from relp_sae.attribution.secant import STREAM_AFTER
 from relp_sae.metrics import metrics
 from relp_sae.models import read_sites
@@ -55,6 +57,28 @@ def test_scores_sum_to_the_whole_effect_at_every_point_of_the_stream(
         assert found == pytest.approx(total, rel=tolerance), (site, pair)
 
 
+@pytest.mark.parametrize("method", ["secant", "secant:2", "secant:5"])
+@pytest.mark.parametrize("pairs_at_once", [1, 3])
+def test_every_pair_of_a_batch_sums_to_its_own_effect(
+    load_tiny, make_run, family, method, pairs_at_once
+):
+    """Had the rows of one pair a say in another's, no sum would be right."""
+    sites = STREAM if method == "secant" else ["resid_pre.1", "resid_mid.0", "resid_post.2"]
+    run = make_run(load_tiny(family, "float64"), *sites, metric="answer_logprob")
+    many = replace(run, pairs=[*run.pairs, *run.pairs[::-1]])
+    scorer = method_named(method)
+    for batch in batches(many, scorer.rows):
+        for start in range(0, len(batch), pairs_at_once):
+            pairs = batch[start : start + pairs_at_once]
+            for pair, scores in zip(pairs, scorer.scores(many, pairs, "both"), strict=True):
+                measured, units = many.measured[pair], many.units_of(pair)
+                total = measured.clean_metric - measured.corrupted_metric
+                assert abs(total) > 0.1
+                for site in many.sites:
+                    found = scores[units.site == str(site)].sum()
+                    assert found == pytest.approx(total, rel=1e-9), (site, pair)
+
+
 @pytest.mark.parametrize("kind", STREAM_AFTER)
 def test_a_blocks_output_and_what_passes_it_by_sum_to_the_whole_effect(
     load_tiny, make_run, family, kind
@@ -100,11 +124,11 @@ def test_one_segment_is_the_same_by_either_way(load_tiny, make_run, family):
     from relp_sae.attribution.secant import _along_the_path, _between_the_runs
 
     run = make_run(load_tiny(family, "float64"), "resid_pre.1", "attn_out.1", "mlp_out.2")
-    for pair in run.kept:
-        between = _between_the_runs(run, pair)
+    for pairs in batches(run, 2):
+        between = _between_the_runs(run, pairs)
         for site in run.sites:
             torch.testing.assert_close(
-                _along_the_path(run, pair, site, 1), between[site], rtol=1e-6, atol=1e-8
+                _along_the_path(run, pairs, site, 1), between[site], rtol=1e-6, atol=1e-8
             )
 
 

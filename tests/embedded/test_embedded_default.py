@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import relp_sae as rs
-from relp_sae.patching import BlockCalls, Change, Measuring, step_effects
+from relp_sae.patching import Change, engines, step_effects
 from relp_sae.records import Site
 from relp_sae.rules import composites
 from relp_sae.rules.inspection import inspect_composite
@@ -84,10 +84,10 @@ def test_the_secant_adds_up_to_the_whole_effect(run):
 
 def test_what_the_gradient_misses_is_curvature(run):
     """Patched a twentieth of the way, every feature moves the logits as its gradient says."""
-    change, calls = Change(scale=0.05), BlockCalls()
+    change = Change(scale=0.05)
     gradient = rs.attribute(run, "gradient")
-    effects = [step_effects(run, pair, change, Measuring(), calls) for pair in run.kept]
-    effect = np.concatenate(effects) / change.scale
+    rows = np.arange(len(run.units))
+    effect = step_effects(run, rows, change, engines["packed"](None)) / change.scale
     feature = ~run.units.is_error
     assert np.corrcoef(gradient.score[feature], effect[feature])[0, 1] > 0.995
     torch.testing.assert_close(

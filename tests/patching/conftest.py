@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from relp_sae.models import at_sites
+from relp_sae.patching.packed import PackedEngine
 from relp_sae.records import PromptPair
 from relp_sae.run import PairedRun
 from relp_sae.saes import load_saes, spliced
@@ -122,6 +123,32 @@ def spliced_metric():
         return np.array(values)
 
     return measure
+
+
+@pytest.fixture
+def packs_of():
+    """``packs_of(rows)``: a packed engine whose packs have at most so many rows."""
+
+    def make(rows):
+        engine = PackedEngine()
+        engine.most_rows = rows
+        return engine
+
+    return make
+
+
+@pytest.fixture
+def counting_engine():
+    """A packed engine that counts the changed runs it is asked for; ``runs``."""
+
+    class CountingEngine(PackedEngine):
+        runs = 0
+
+        def changes(self, run, interventions):
+            self.runs += sum(len(one.starts) for one in interventions)
+            return super().changes(run, interventions)
+
+    return CountingEngine()
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from relp_sae.patching import BlockCalls, Measuring, patch
+from relp_sae.patching import engines, patch
 from relp_sae.patching.curves import grid, pair_curves, top_sets
-from relp_sae.patching.restart import BaseRun
 from relp_sae.patching.sets import UnitSets
 from relp_sae.records import Site
 from relp_sae.saes.whole_node import whole_nodes
@@ -22,8 +21,8 @@ def rankings_of(run, pair, *labels):
     return {label: draw.normal(size=len(run.units_of(pair))) for label in labels}
 
 
-def curves_of(run, pair, rankings, **settings):
-    return pair_curves(run, pair, rankings, Measuring(**settings), BlockCalls())
+def curves_of(run, pair, rankings, engine=None):
+    return pair_curves(run, pair, rankings, engine or engines["packed"](None))
 
 
 def share(frame):
@@ -116,7 +115,7 @@ def test_necessity_is_the_mirror_of_sufficiency_on_the_stream(tiny_run):
         frame = curves_of(run, pair, rankings)
         part = frame[(frame.order == "signed") & (frame.direction == "necessity")]
         others = ~top_sets(rankings["any"], "signed", part.k.to_numpy())
-        sets = UnitSets(run, pair, run.sites[0], 128, BlockCalls())
+        sets = UnitSets(run, pair, run.sites[0], engines["packed"](None))
         np.testing.assert_allclose(part.metric, sets.metric(others), rtol=0, atol=1e-9)
 
 
@@ -132,18 +131,12 @@ def test_the_first_unit_has_its_single_effect(tiny_run):
         assert changed["size"] == pytest.approx(effects[np.abs(effects).argmax()], abs=1e-10)
 
 
-def test_equal_rankings_cost_nothing_more(tiny_run, monkeypatch):
-    run, rows = tiny_run("gpt2", Site(1, "resid_pre")), []
-    restarted = BaseRun.restarted
-
-    def counting(base, start, additions, calls):
-        rows.extend(next(iter(additions.values())))
-        return restarted(base, start, additions, calls)
-
-    monkeypatch.setattr(BaseRun, "restarted", counting)
+def test_equal_rankings_cost_nothing_more(tiny_run, counting_engine):
+    run = tiny_run("gpt2", Site(1, "resid_pre"))
     score = np.arange(len(run.units_of(0)), dtype=float)  # both orders are one
-    frame = curves_of(run, 0, {"one": score, "two": 2 * score, "three": score**2})
-    assert len(rows) == 2 * len(grid(len(score)))
+    rankings = {"one": score, "two": 2 * score, "three": score**2}
+    frame = curves_of(run, 0, rankings, counting_engine)
+    assert counting_engine.runs == 2 * len(grid(len(score)))
     for _, part in frame.groupby(["direction", "k"]):
         assert part.metric.nunique() == 1
 
@@ -157,10 +150,10 @@ def test_one_unit(tiny_run):
     assert share(frame).tolist() == [0, 1] * 4
 
 
-def test_batch_size_does_not_matter(tiny_run):
+def test_the_size_of_packs_does_not_matter(tiny_run, packs_of):
     run = tiny_run("gpt2", Site(1, "resid_pre"), dtype="float64")
     rankings = rankings_of(run, 1, "a", "b")
-    one, many = (curves_of(run, 1, rankings, batch_size=size) for size in (1, 1000))
+    one, many = (curves_of(run, 1, rankings, packs_of(size)) for size in (1, 1000))
     pd.testing.assert_frame_equal(one, many, rtol=0, atol=1e-12)
 
 

@@ -9,17 +9,20 @@ import torch
 
 from relp_sae.errors import InputError
 from relp_sae.models import at_sites, read_sites
-from relp_sae.patching import BlockCalls, patch, truths
-from relp_sae.patching.restart import BaseRun
+from relp_sae.patching import Measuring, engines, patch, truths
+from relp_sae.patching.sets import UnitSets
 from relp_sae.records import Site
 from relp_sae.records.site import KINDS
 
 
 @pytest.mark.parametrize("truth", ["denoise", "noise"])
-def test_batch_size_does_not_matter(tiny_run, family, truth):
+def test_the_size_of_packs_does_not_matter(tiny_run, packs_of, family, truth):
     sites = Site(1, "resid_pre"), Site(2, "mlp_out")
     run = tiny_run(family, *sites, dtype="float64", pairs=((5, (1, 3)), (3, (2,))))
-    one, three, all_at_once = (patch(run, truth, batch_size=n).score for n in (1, 3, 1000))
+    effects, rows = truths[truth].effects, np.arange(len(run.units))
+    one, three, all_at_once = (
+        effects(run, rows, Measuring(packs_of(n))).effect for n in (1, 11, 10_000)
+    )
     relative = {"gpt2": 1e-10}.get(family, 1e-5)  # Llama's norms are float32 in any dtype
     tolerance = relative * np.abs(one).max()
     np.testing.assert_allclose(three, one, rtol=0, atol=tolerance)
@@ -28,7 +31,7 @@ def test_batch_size_does_not_matter(tiny_run, family, truth):
 
 @pytest.mark.parametrize("truth", ["denoise", "noise"])
 def test_other_pairs_do_not_matter(tiny_run, truth):
-    """Recorded calls are shared between prompts of one length; nothing of a prompt is in them."""
+    """Prompts stand side by side in a pack, and see nothing of each other."""
     run = tiny_run("gpt2", Site(0, "resid_mid"), dtype="float64", pairs=((6, (1, 4)),) * 3)
     together = patch(run, truth)
     for index, pair in enumerate(run.pairs):
@@ -43,16 +46,15 @@ def test_all_units_at_once_replace_x(tiny_run, family, kind):
     """At a site where one position differs: all its steps together are x_clean there."""
     site = Site(1, kind)
     run = tiny_run(family, site, pairs=((6, (5,)),))
-    (steps,), (pair,) = run.steps(0), run.pairs
-    base = BaseRun(run.model, pair.corrupted_ids, site.layer)
-    whole = steps.vector.sum(0)[None, None]
-    restarted = run.metric_of(0, base.restarted(5, {site: whole}, BlockCalls()))
+    (pair,) = run.pairs
+    sets = UnitSets(run, 0, site, engines["packed"](None))
+    (moved_at_once,) = sets.metric(np.ones((1, len(sets)), bool))
     clean, _ = read_sites(run.model, [site], torch.tensor([pair.clean_ids]))
     with at_sites(run.model, {site: lambda x: clean[site] - x}):
         replaced = run.metric_of(0, run.model.last_logits(torch.tensor([pair.corrupted_ids])))
     moved = abs(replaced - run.measured[0].corrupted_metric)
     assert moved > 1e-2
-    assert abs(restarted - replaced) <= 1e-4 * moved
+    assert abs(moved_at_once - replaced) <= 1e-4 * moved
 
 
 @pytest.mark.parametrize("kind", ["resid_pre", "resid_mid", "resid_post"])
@@ -159,16 +161,16 @@ def test_dropped_pairs_are_not_patched(tiny_run):
     assert set(patch(partly, "noise").units.pair.tolist()) == {1, 2, 3}
 
 
-def test_progress_sees_every_kept_pair(tiny_run):
+def test_progress_sees_every_shard(tiny_run):
     run, seen = tiny_run("gpt2", Site(1, "resid_pre")), []
 
-    def watch(pairs):
-        for pair in pairs:
-            seen.append(pair)
-            yield pair
+    def watch(pieces):
+        for rows in pieces:
+            seen.extend(rows.tolist())
+            yield rows
 
     patch(run, "denoise", progress=watch)
-    assert seen == run.kept
+    assert seen == list(range(len(run.units)))
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,8 @@ import torch
 
 from relp_sae.errors import InputError
 from relp_sae.models import load_model
-from relp_sae.patching import BlockCalls, Measuring, patch, truths
+from relp_sae.patching import engines, patch, truths
 from relp_sae.patching.curves import pair_curves
-from relp_sae.patching.restart import BaseRun
 from relp_sae.patching.sets import UnitSets
 from relp_sae.patching.sweep import scaled_effects, set_effects
 from relp_sae.records import Site
@@ -28,9 +27,9 @@ def random_members(sets, count, seed=0):
     return np.concatenate([ends, drawn])
 
 
-def sets_of(run, pair=0, *, batch_size=128, from_clean=False):
+def sets_of(run, pair=0, *, engine=None, from_clean=False):
     (site,) = run.sites
-    return UnitSets(run, pair, site, batch_size, BlockCalls(), from_clean)
+    return UnitSets(run, pair, site, engine or engines["packed"](None), from_clean)
 
 
 @pytest.mark.parametrize("from_clean", [False, True], ids=["sufficiency", "necessity"])
@@ -81,27 +80,20 @@ def test_sets_of_one_unit_are_the_single_effects(tiny_run, truth):
     np.testing.assert_allclose(effects, single, rtol=0, atol=1e-10 * np.abs(single).max())
 
 
-def test_equal_sets_are_run_once_and_answered_in_order(tiny_run, monkeypatch):
-    run, rows = tiny_run("gpt2", Site(1, "resid_pre"), dtype="float64"), []
-    restarted = BaseRun.restarted
-
-    def counting(base, start, additions, calls):
-        rows.extend(next(iter(additions.values())))
-        return restarted(base, start, additions, calls)
-
-    monkeypatch.setattr(BaseRun, "restarted", counting)
-    sets = sets_of(run)
+def test_equal_sets_are_run_once_and_answered_in_order(tiny_run, counting_engine):
+    run = tiny_run("gpt2", Site(1, "resid_pre"), dtype="float64")
+    sets = sets_of(run, engine=counting_engine)
     distinct = random_members(sets, 4)
     order = [3, 0, 3, 5, 1, 0, 2, 4, 3]
     found = sets.metric(distinct[order])
-    assert len(rows) == 6
+    assert counting_engine.runs == 6
     np.testing.assert_allclose(found, sets.metric(distinct)[order], rtol=0, atol=1e-12)
 
 
-def test_batch_size_does_not_matter(tiny_run):
+def test_the_size_of_packs_does_not_matter(tiny_run, packs_of):
     run = tiny_run("gpt2", Site(0, "mlp_out"), dtype="float64")
     members = random_members(sets_of(run), 9)
-    one, many = (sets_of(run, batch_size=size).metric(members) for size in (1, 1000))
+    one, many = (sets_of(run, engine=packs_of(size)).metric(members) for size in (1, 1000))
     np.testing.assert_allclose(one, many, rtol=0, atol=1e-12)
 
 
@@ -116,7 +108,7 @@ def test_bfloat16_is_refused(make_run, load_tiny):
     with pytest.raises(InputError, match="Use float32 or float64"):
         sets_of(run)
     with pytest.raises(InputError, match="Use float32 or float64"):
-        scaled_effects(run, 0, (1.0,), Measuring(), BlockCalls())
+        scaled_effects(run, np.arange(1), (1.0,), engines["packed"](None))
 
 
 @pytest.fixture(scope="module")
@@ -142,13 +134,13 @@ def test_a_site_without_units_has_no_effect(silent_site_run, name):
 
 
 def test_tables_of_a_site_without_units(silent_site_run):
-    run, calls = silent_site_run, BlockCalls()
+    run, engine = silent_site_run, engines["packed"](None)
     pair = run.kept[0]
     scores = {"any": np.arange(len(run.units_of(pair)), dtype=float)}
-    curves = pair_curves(run, pair, scores, Measuring(), calls)
+    curves = pair_curves(run, pair, scores, engine)
     here = curves[curves.site == "attn_out.1"]
     assert here.k.unique().tolist() == here.units.unique().tolist() == [0]
-    drawn = set_effects(run, pair, scores, (1, 4, 0), Measuring(), calls)
+    drawn = set_effects(run, pair, scores, (1, 4, 0), 0, engine)
     here = drawn[drawn.site == "attn_out.1"]
     assert here["size"].tolist() == [0]
     assert here[["effect", "predicted"]].to_numpy().tolist() == [[0.0, 0.0]]

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from relp_sae.errors import InputError
-from relp_sae.patching import BlockCalls, Measuring, patch, truths
-from relp_sae.patching.restart import BaseRun
+from relp_sae.patching import Measuring, patch, shards, truths
 from relp_sae.records import Site
 from relp_sae.saes.whole_node import whole_nodes
 
@@ -108,12 +107,14 @@ def test_a_seed_gives_the_same_numbers_and_another_does_not(tiny_run):
     assert (first.score != other.score).mean() > 0.9
 
 
-def test_batch_size_does_not_matter(tiny_run):
+def test_the_size_of_packs_does_not_matter(tiny_run, packs_of):
     run = tiny_run("gpt2", Site(1, "mlp_out"), dtype="float64", pairs=LENGTHS)
-    sampling = {"permutations": 40, "tolerance": 0.2}
-    one, three, many = (patch(run, "shapley", batch_size=size, **sampling) for size in (1, 3, 1000))
-    for other in (three, many):
-        np.testing.assert_allclose(other.score, one.score, rtol=0, atol=1e-12)
+    shapley, rows = truths["shapley"].effects, np.arange(len(run.units))
+    one, some, many = (
+        shapley(run, rows, Measuring(packs_of(size), 40, 0.2)) for size in (1, 13, 10_000)
+    )
+    for other in (some, many):
+        np.testing.assert_allclose(other.effect, one.effect, rtol=0, atol=1e-12)
         np.testing.assert_allclose(other.stderr, one.stderr, rtol=0, atol=1e-12)
 
 
@@ -121,9 +122,10 @@ def test_pairs_can_be_measured_alone_and_in_any_order(tiny_run):
     """So that a killed run goes on where it stopped and ends with the same numbers."""
     run = tiny_run("gpt2", Site(1, "resid_pre"), Site(2, "attn_out"), pairs=LENGTHS * 2)
     whole, measuring = patch(run, "shapley", permutations=4), Measuring(permutations=4)
-    for pair in reversed(run.kept):
-        alone = truths["shapley"].pair_effects(run, pair, measuring, BlockCalls())
-        here = whole.units.pair == pair
+    pieces = shards(run, truths["shapley"])
+    assert len(pieces) == len(run.kept)
+    for here in reversed(pieces):
+        alone = truths["shapley"].effects(run, here, measuring)
         np.testing.assert_array_equal(alone.effect, whole.score[here])
         np.testing.assert_array_equal(alone.stderr, whole.stderr[here])
 
@@ -139,20 +141,14 @@ def test_sites_are_games_of_their_own(tiny_run):
         np.testing.assert_array_equal(together.score[here], expected)
 
 
-def test_an_order_runs_each_set_once(tiny_run, monkeypatch):
+def test_an_order_runs_each_set_once(tiny_run, counting_engine):
     """n units cost n - 1 runs an order, and the empty and the full set one each a round."""
-    run, rows = tiny_run("gpt2", Site(1, "resid_pre"), pairs=((5, (3,)),)), []
-    restarted = BaseRun.restarted
-
-    def counting(base, start, additions, calls):
-        assert start == 3
-        rows.extend(next(iter(additions.values())))
-        return restarted(base, start, additions, calls)
-
-    monkeypatch.setattr(BaseRun, "restarted", counting)
-    patch(run, "shapley", permutations=8, tolerance=0.0)
+    run = tiny_run("gpt2", Site(1, "resid_pre"), pairs=((5, (3,)),))
     units = len(run.units)
-    assert 8 * (units - 1) - 2 * 8 <= len(rows) <= 8 * (units - 1) + 2  # sets of one may recur
+    measuring = Measuring(counting_engine, permutations=8, tolerance=0.0)
+    truths["shapley"].effects(run, np.arange(units), measuring)
+    runs = counting_engine.runs
+    assert 8 * (units - 1) - 2 * 8 <= runs <= 8 * (units - 1) + 2  # sets of one may recur
 
 
 @pytest.mark.parametrize(
@@ -161,7 +157,8 @@ def test_an_order_runs_each_set_once(tiny_run, monkeypatch):
         ({"permutations": 3}, "permutations is 3; it has to be 4 or more"),
         ({"tolerance": -0.1}, "tolerance is -0.1"),
         ({"tolerance": float("nan")}, "tolerance is nan"),
-        ({"batch_size": 0}, "batch_size is 0"),
+        ({"engine": "packt"}, "Did you mean 'packed'"),
+        ({"memory": "much"}, "Cannot read the memory budget 'much'"),
         ({"seed": -1}, "seed is -1"),
     ],
 )

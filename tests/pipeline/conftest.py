@@ -53,7 +53,6 @@ def config(inputs: Inputs):
         seed=0,
         device="cpu",
         dtype="float32",
-        batch_size=16,
         bootstrap=100,
     )
 

@@ -1,11 +1,14 @@
 """What is written to a run folder is what is read from it, or a sentence says why not."""
 
+import dataclasses
 import errno
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from relp_sae.errors import InputError
@@ -22,8 +25,8 @@ from relp_sae.records import (
     RunFolder,
     Units,
 )
-from relp_sae.records.folder import scores_frame, units_of
 from relp_sae.records.manifest import Behaviour, Provenance, RoleAudit, Stage
+from relp_sae.records.scores_file import scores_frame
 
 MANIFEST = Manifest(
     config=RunConfig(
@@ -37,7 +40,6 @@ MANIFEST = Manifest(
         seed=3,
         device="cpu",
         dtype="float32",
-        batch_size=4,
         bootstrap=100,
     ),
     provenance=Provenance(
@@ -121,13 +123,62 @@ def test_scores_come_back_bit_for_bit_in_the_order_written(folder: RunFolder) ->
     assert read[0].units.is_error.tolist() == [True, False, False]
 
 
+def long_ago(path: Path, written: list[FeatureScores], rows: int) -> None:
+    """As files were written at first: all scores as one table, cut into row groups anywhere."""
+    frame = pd.concat([scores_frame(one) for one in written], ignore_index=True)
+    frame.to_parquet(path, index=False, row_group_size=rows)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4, 100])
+def test_streamed_scores_are_those_of_one_table(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    written = [scores("denoise"), scores("relp", "clean", 2), scores("gradient", "clean", 3)]
+    path = folder.path / "scores.parquet"
+    long_ago(path, written, rows)
+    before, columns = pd.read_parquet(path), pq.read_schema(path)
+    old = folder.read_scores()
+    monkeypatch.setattr("relp_sae.records.scores_file.ROWS", rows)
+    folder.write_scores(iter(written))
+    pd.testing.assert_frame_equal(pd.read_parquet(path), before)
+    assert pq.read_schema(path).equals(columns)
+    assert pq.ParquetFile(path).num_row_groups == 3 * math.ceil(3 / rows)
+    read = folder.read_scores()
+    assert len(read) == 3
+    assert all(map(equal, read, written))
+    assert all(map(equal, old, written))
+
+
+def test_equal_units_are_one_object(folder: RunFolder) -> None:
+    one, other, third = scores(), scores("gradient"), scores("secant")
+    moved = dataclasses.replace(third.units, pos=third.units.pos + 1)
+    folder.write_scores([one, dataclasses.replace(third, units=moved), other])
+    first, different, second = folder.read_scores()
+    assert first.units is second.units
+    assert different.units is not first.units
+    assert different.units.pos.tolist() == [3, 3, 4]
+
+
+def test_a_score_that_fails_leaves_the_folder_as_it_was(folder: RunFolder) -> None:
+    folder.write_scores([scores()])
+    before = {file.name: file.read_bytes() for file in folder.path.iterdir()}
+
+    def failing() -> Iterator[FeatureScores]:
+        yield scores(seed=9)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        folder.write_scores(failing())
+    assert {file.name: file.read_bytes() for file in folder.path.iterdir()} == before
+
+
 def test_parts_stay_until_they_are_dropped(folder: RunFolder) -> None:
     frame = scores_frame(scores())
     assert folder.read_part("relp") is None
     folder.write_part("relp", frame)
     part = folder.read_part("relp")
     assert part is not None
-    assert len(units_of(part)) == 3
+    assert len(part) == 3
     pd.testing.assert_frame_equal(part, frame)
     folder.write_scores([scores()])
     assert folder.read_part("relp") is not None

@@ -44,7 +44,6 @@ def manifest() -> Manifest:
             seed=0,
             device="cpu",
             dtype="float32",
-            batch_size=8,
             bootstrap=2000,
         ),
         provenance=Provenance(

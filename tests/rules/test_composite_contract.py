@@ -1,15 +1,15 @@
 """What every composite must do on every family: values as before, and nothing left behind."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
 
 from relp_sae.errors import InputError, RunError
-from relp_sae.models import at_sites, load_model
+from relp_sae.models import at_sites, load_model, started_at
 from relp_sae.models.family import Role
 from relp_sae.records import Site
-from relp_sae.rules import composites
+from relp_sae.rules import Composite, composites
 from relp_sae.rules.inspection import inspect_composite
 
 IDS = torch.tensor([[0, 17, 45, 99, 17, 8], [0, 3, 150, 12, 80, 31]])
@@ -161,6 +161,84 @@ def missing(place):
     yield
     hooks.clear()
     hooks.update(kept)
+
+
+def slope_from_block_1(model):
+    """One pass forward and backward from block 1 on."""
+    x = torch.ones(*IDS.shape, model.d_model, dtype=model.dtype, requires_grad=True)
+    with started_at(model, 1, x):
+        logits = model.last_logits(IDS)
+    return torch.autograd.grad(logits.sum(), x)
+
+
+def test_only_the_blocks_that_are_run_are_audited(model, name):
+    before = state_of(model)
+    with composites[name].applied(model, first_block=1) as audit:
+        slope_from_block_1(model)
+    for role, (fired, expected) in audit.by_role().items():
+        left_out = [p for p in model.places(role) if f"{model.family.blocks}.0." in p.name]
+        assert bool(left_out) == bool(model.places(role))
+        assert fired == expected == len(model.places(role)) - len(left_out)
+    assert set(audit.counts.values()) <= {1}
+    assert state_of(model) == before
+
+
+def test_a_rule_that_misses_one_of_the_remaining_places_is_an_error(model, name):
+    before = state_of(model)
+    for role in composites[name].table:
+        for missed in model.places(Role(role))[-2:]:
+            sentence = f"The {role} rule fired 0 times at {missed.name} and 1 times elsewhere"
+            with (
+                pytest.raises(RunError, match=sentence),
+                composites[name].applied(model, first_block=1),
+                missing(missed),
+            ):
+                slope_from_block_1(model)
+            assert state_of(model) == before
+
+
+def test_a_rule_that_fires_before_the_first_block_is_an_error(model, name):
+    before = state_of(model)
+    for role, rule in composites[name].table.items():
+        for first in model.places(Role(role))[:1]:
+            with (
+                pytest.raises(RunError, match=f"at {first.name}; expected none before block 1"),
+                Composite({role: rule}).applied(model, first_block=1),
+            ):
+                slope_at_entry(model)
+        assert state_of(model) == before
+
+
+def test_paths_of_a_batch_do_not_mix(model64, name):
+    """Two pairs in one batch have the slopes that each has alone."""
+    other = torch.tensor([[0, 61, 2, 88, 14, 9], [0, 61, 30, 88, 14, 101]])
+    alone = []
+    for ids in (IDS, other):
+        with composites[name].applied(model64):
+            alone.append(slope_at_entry(model64, ids)[1])
+    with composites[name].applied(model64):
+        _, together = slope_at_entry(model64, torch.cat([IDS, other]))
+    rounding = 1e-12 if model64.config.model_type == "gpt2" else 1e-5
+    expected = torch.cat(alone)
+    atol = rounding * expected.abs().max().item()
+    torch.testing.assert_close(together, expected, rtol=0, atol=atol)
+    with composites[name].applied(model64, rows=4):  # one path of four rows is something else
+        _, one_path = slope_at_entry(model64, torch.cat([IDS, other]))
+    same = torch.allclose(one_path, expected, rtol=0, atol=1e-3 * expected.abs().max().item())
+    assert same != composites[name].two_point
+
+
+def test_a_batch_that_is_not_made_of_whole_paths_is_refused(model, name):
+    before = state_of(model)
+    three = torch.cat([IDS, IDS[:1]])
+    with (
+        pytest.raises(InputError, match="got a batch of 3 for paths of 2")
+        if composites[name].two_point
+        else nullcontext(),
+        composites[name].applied(model),
+    ):
+        slope_at_entry(model, three)
+    assert state_of(model) == before
 
 
 def test_a_place_that_runs_more_often_than_the_others_is_an_error(model, name):

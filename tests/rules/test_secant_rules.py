@@ -1,6 +1,7 @@
 """The secant rules, step by step: each written out in float64, and exact between its two rows."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -63,7 +64,7 @@ def test_norm(make):
     norm, module, exactly = make()
     x = 0.5 + noise(2, D)
     x[1] *= 3
-    (found,) = row_jacobian(lambda x: rules["secant-norm"].surrogate(x, norm, module), x)
+    (found,) = row_jacobian(lambda x: rules["secant-norm"].surrogate(x, norm, module, 2), x)
     centring = torch.eye(D, dtype=torch.float64) - norm.centred / D
     corrupted, clean = x @ centring
     s_o, s_c = ((c.square().mean() + EPS).sqrt() for c in (corrupted, clean))
@@ -83,7 +84,7 @@ def test_norm(make):
 )
 def test_activation(name, start, end):
     x = torch.tensor([[start], [end]], dtype=torch.float64)
-    (found,) = row_jacobian(lambda x: rules["secant-activation"].surrogate(x, name), x)
+    (found,) = row_jacobian(lambda x: rules["secant-activation"].surrogate(x, name, 2), x)
     function = ACT2FN[name]
     corrupted, clean = function(x)
     if start != end and name != "relu":
@@ -106,7 +107,7 @@ def test_a_chord_goes_over_into_the_tangent(at, apart, power):
 
 def test_gate():
     left, right = noise(2, 5), noise(2, 5, seed=1)
-    by_left, by_right = row_jacobian(rules["secant-gate"].surrogate, left, right)
+    by_left, by_right = row_jacobian(lambda *x: rules["secant-gate"].surrogate(*x, 2), left, right)
     torch.testing.assert_close(by_left, torch.diag(right.mean(0)))
     torch.testing.assert_close(by_right, torch.diag(left.mean(0)))
     predicted = by_left @ (left[1] - left[0]) + by_right @ (right[1] - right[0])
@@ -139,7 +140,7 @@ def attention_inputs():
 @pytest.mark.parametrize("softcap", [None, 1.5])
 def test_attention_is_exact_between_its_rows(softcap):
     call, inputs = attention_call(softcap), attention_inputs()
-    surrogate = rules["secant-attention"].surrogate
+    surrogate = partial(rules["secant-attention"].surrogate, rows=2)
     out, pattern = surrogate(*inputs, call)
     expected, expected_pattern = call.attend(*inputs)
     assert torch.equal(out, expected)
@@ -162,7 +163,7 @@ def test_attention_is_written_out_for_one_head():
 
     call = Attention(attend, None, 1.0, None)
     by_q, by_k, by_v = row_jacobian(
-        lambda *x: rules["secant-attention"].surrogate(*x, call)[0], q, k, v
+        lambda *x: rules["secant-attention"].surrogate(*x, call, 2)[0], q, k, v
     )
     p_o, p_c = ((q @ k.mT).softmax(-1)[i, 0, 0] for i in (0, 1))
     mean = (p_c - p_o) / (p_c.log() - p_o.log())
@@ -180,7 +181,7 @@ def test_where_the_rows_coincide_attention_has_its_gradient():
     inputs = [x[:1].expand(2, *x.shape[1:]).clone().requires_grad_() for x in attention_inputs()]
     upstream = noise(2, POS, HEADS, D_HEAD, seed=5)
     found = torch.autograd.grad(
-        rules["secant-attention"].surrogate(*inputs, call)[0], inputs, upstream
+        rules["secant-attention"].surrogate(*inputs, call, 2)[0], inputs, upstream
     )
     expected = torch.autograd.grad(call.attend(*inputs)[0], inputs, upstream)
     for mine, true in zip(found, expected, strict=True):
@@ -193,7 +194,7 @@ def test_attention_that_is_something_else_is_refused():
         return 1.1 * out, pattern
 
     with pytest.raises(RunError, match="computes something else"):
-        rules["secant-attention"].surrogate(*attention_inputs(), attention_call(None, louder))
+        rules["secant-attention"].surrogate(*attention_inputs(), attention_call(None, louder), 2)
 
 
 LOGS = st.floats(-200, 0)
@@ -221,9 +222,9 @@ def test_masked_entries_have_no_mean(masked):
 @pytest.mark.parametrize(
     "use",
     [
-        lambda x: rules["secant-norm"].surrogate(x, *layer_norm()[:2]),
-        lambda x: rules["secant-activation"].surrogate(x, "silu"),
-        lambda x: rules["secant-gate"].surrogate(x, x),
+        lambda x: rules["secant-norm"].surrogate(x, *layer_norm()[:2], 2),
+        lambda x: rules["secant-activation"].surrogate(x, "silu", 2),
+        lambda x: rules["secant-gate"].surrogate(x, x, 2),
     ],
 )
 def test_a_single_run_is_refused(use):

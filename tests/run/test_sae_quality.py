@@ -6,7 +6,7 @@ import torch
 
 from relp_sae.models import at_sites
 from relp_sae.records import FeatureScores, Site
-from relp_sae.run.quality import error_share, sae_quality
+from relp_sae.run.quality import completeness, error_share, sae_quality
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +68,18 @@ def test_the_share_of_nothing(run64):
     zero = np.zeros(len(run64.units))
     truth = FeatureScores("truth", "denoise", "corrupted", run64.units, zero, zero)
     assert error_share(truth, str(run64.sites[0])) == 0
+
+
+def test_completeness_pair_by_pair(run64):
+    units = run64.units
+    score = np.random.default_rng(0).normal(size=len(units))
+    estimate = FeatureScores("estimate", "any", "both", units, score, np.zeros_like(score))
+    errors = []
+    for pair, measured in enumerate(run64.measured):
+        rows = (units.pair == pair) & (units.site == "resid_pre.1")
+        total = measured.clean_metric - measured.corrupted_metric
+        errors.append(abs(score[rows].sum() - total) / abs(total))
+    found = completeness(run64, estimate)
+    assert list(found) == ["resid_pre.1"]  # an MLP's output is no cut of the network
+    assert found["resid_pre.1"].largest == pytest.approx(max(errors))
+    assert found["resid_pre.1"].median == pytest.approx(np.median(errors))

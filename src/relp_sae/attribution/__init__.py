@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable
 
+from relp_sae.attribution.batches import batches, scored_in_batches
 from relp_sae.attribution.method import Method, method_named, methods
 from relp_sae.errors import InputError
 from relp_sae.records import FeatureScores
 from relp_sae.records.scores import Base
 from relp_sae.run import PairedRun
 
-__all__ = ["Method", "attribute", "method_named", "methods"]
+__all__ = ["Method", "attribute", "batches", "method_named", "methods", "scored_in_batches"]
 
 
 def attribute(
@@ -33,5 +34,5 @@ def attribute(
         raise InputError(
             f"The method '{method}' has the base {' or '.join(chosen.bases)}, not {at}."
         )
-    scores = [chosen.pair_scores(run, pair, at) for pair in progress(run.kept)]
-    return run.scores("estimate", method, at, scores)
+    score = scored_in_batches(run, chosen, at)
+    return run.scores("estimate", method, at, [score(pair) for pair in progress(run.kept)])

@@ -1,31 +1,37 @@
 """Scores that know nothing of the model between the site and the logits."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from relp_sae.attribution.method import Method, Passes, methods
-from relp_sae.attribution.slopes import slope_scores
+from relp_sae.attribution.unit_scores import slope_scores
 from relp_sae.records.scores import Base
 from relp_sae.run import PairedRun
+from relp_sae.run.measurement import answers_and_foils
 
 
-def delta_norm(run: PairedRun, pair: int, _base: Base) -> np.ndarray:
-    """|delta| * ||W_dec||: the length of the unit's step (units,), never negative."""
-    norms = [steps.vector.norm(dim=-1) for steps in run.steps(pair)]
-    return torch.cat(norms).double().cpu().numpy()
+def delta_norm(run: PairedRun, pairs: Sequence[int], _base: Base) -> list[np.ndarray]:
+    """|delta| * ||W_dec||: the length of each unit's step (units,), never negative."""
+    return [
+        torch.cat([steps.vector.norm(dim=-1) for steps in run.steps(pair)]).double().cpu().numpy()
+        for pair in pairs
+    ]
 
 
-def direct(run: PairedRun, pair: int, _base: Base) -> np.ndarray:
+def direct(run: PairedRun, pairs: Sequence[int], _base: Base) -> list[np.ndarray]:
     """<step, W_U[answer] - W_U[foil]> (units,): as if the step went straight to the logits."""
-    prompts, unembedding = run.pairs[pair], run.model.unembedding()
-    slope = unembedding[prompts.answer] - unembedding[prompts.foil]
-    everywhere = slope.expand(len(prompts.clean_ids), -1)
-    return slope_scores(run, pair, dict.fromkeys(run.sites, everywhere))
+    prompts, unembedding = [run.pairs[pair] for pair in pairs], run.model.unembedding()
+    answers, foils = answers_and_foils(run.model, prompts)
+    slopes = unembedding[answers] - unembedding[foils]
+    everywhere = slopes[:, None].expand(-1, len(prompts[0].clean_ids), -1)
+    return slope_scores(run, pairs, dict.fromkeys(run.sites, everywhere))
 
 
-def random(run: PairedRun, pair: int, _base: Base) -> np.ndarray:
-    """Normal noise (units,), decided by the pair's index alone: what chance is like."""
-    return np.random.default_rng(pair).standard_normal(len(run.units_of(pair)))
+def random(run: PairedRun, pairs: Sequence[int], _base: Base) -> list[np.ndarray]:
+    """Normal noise (units,), decided by each pair's index alone: what chance is like."""
+    return [np.random.default_rng(pair).standard_normal(len(run.units_of(pair))) for pair in pairs]
 
 
 for _name, _scores in {"delta-norm": delta_norm, "direct": direct, "random": random}.items():

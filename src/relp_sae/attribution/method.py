@@ -1,6 +1,6 @@
 """A method: estimates the effect of every unit without intervening."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,14 +11,16 @@ from relp_sae.records.scores import Base
 from relp_sae.registry import Registry
 from relp_sae.run import PairedRun
 
-PairScores = Callable[[PairedRun, int, Base], np.ndarray]
-"""(run, index of a kept pair, base) -> scores (units,) in the order of ``run.units_of(pair)``."""
+Scores = Callable[[PairedRun, Sequence[int], Base], list[np.ndarray]]
+"""(run, kept pairs of equal length, base) -> for each pair its scores (units,), in the order of
+``run.units_of(pair)``. The pairs are run as one batch, and none has a say in another's scores."""
 
 
 class Passes(NamedTuple):
     """What a method costs for one pair: prompts run forward, and prompts run backward.
 
-    The forward passes that find the units' steps come on top, and are the same for all methods.
+    Each from the block of the earliest site on. The forward passes that find the units' steps come
+    on top, and are the same for all methods.
     """
 
     forwards: int
@@ -32,18 +34,23 @@ def one_pass(_sites: int) -> Passes:
 
 @dataclass(frozen=True)
 class Method:
-    """How a method scores one pair, and from which base points it can.
+    """How a method scores a batch of pairs, and from which base points it can.
 
     ``composite`` names the rules whose backward pass it uses, empty for none. ``with_count`` makes
     the variant with n steps, for methods that take steps (``NAME:n``). ``passes`` says what a
     number of sites costs.
     """
 
-    pair_scores: PairScores
+    scores: Scores
     bases: tuple[Base, ...] = ("corrupted", "clean")
     composite: str = ""
     with_count: Callable[[int], "Method"] | None = None
     passes: Callable[[int], Passes] = one_pass
+
+    @property
+    def rows(self) -> int:
+        """How many prompts a pass runs for each pair of its batch."""
+        return max(1, self.passes(1).forwards)
 
 
 methods: Registry[Method] = Registry("method", "relp_sae.attribution")

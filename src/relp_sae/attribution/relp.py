@@ -1,7 +1,7 @@
 """RelP-SAE: relevance patching, the slopes of the LRP rules in place of the gradient."""
 
+from relp_sae.attribution.composite_method import composite_method, mean_method
 from relp_sae.attribution.method import methods
-from relp_sae.attribution.slopes import composite_method, mean_method
 
 # Jafari et al. 2025, arXiv 2508.21258, equation of RelP with the rules of its table 1
 methods.register("relp")(composite_method("relp"))

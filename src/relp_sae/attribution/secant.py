@@ -1,19 +1,21 @@
 """Secant: slopes between the corrupted and the clean run, exact in sum."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from relp_sae.attribution.activations import BOTH, activations, entry_of
 from relp_sae.attribution.method import Method, Passes, methods
-from relp_sae.attribution.slopes import added_slopes, nothing_added, slope_scores
-from relp_sae.models import read_sites
+from relp_sae.attribution.readout import Readout, readout
+from relp_sae.attribution.slopes import PairSlopes, added_slopes, along, nothing_added
+from relp_sae.attribution.unit_scores import slope_scores
 from relp_sae.records import Site
 from relp_sae.records.scores import Base
 from relp_sae.rules import composites
 from relp_sae.run import PairedRun
-from relp_sae.tensors import Logits, Resid
+from relp_sae.tensors import Logits
 
 STREAM_AFTER = {"attn_out": "resid_mid", "mlp_out": "resid_post"}
 """Where in the stream a block's output goes: there everything passes through, and x moves."""
@@ -32,60 +34,61 @@ def secant(segments: int) -> Method:
     are the two runs there too.
     """
 
-    def pair_scores(run: PairedRun, pair: int, _base: Base) -> np.ndarray:
+    def scores(run: PairedRun, pairs: Sequence[int], _base: Base) -> list[np.ndarray]:
         if segments == 1:
-            slopes = _between_the_runs(run, pair)
+            slopes = _between_the_runs(run, pairs)
         else:
-            slopes = {site: _along_the_path(run, pair, site, segments) for site in run.sites}
-        return slope_scores(run, pair, slopes)
+            slopes = {site: _along_the_path(run, pairs, site, segments) for site in run.sites}
+        return slope_scores(run, pairs, slopes)
 
     def passes(sites: int) -> Passes:
         rows = 2 if segments == 1 else (segments + 1) * sites
         return Passes(rows, rows)
 
-    return Method(pair_scores, ("both",), "secant", secant, passes)
+    return Method(scores, ("both",), "secant", secant, passes)
 
 
-def _between_the_runs(run: PairedRun, pair: int) -> dict[Site, Resid]:
-    """The secant's slope (pos, d_model) between the corrupted and the clean run at every site."""
-    ids = run.prompt_ids(pair)
-    with composites["secant"].applied(run.model):
-        slopes = added_slopes(run, ids, nothing_added(run, ids), _total(run, pair))
-    return {site: g[1] for site, g in slopes.items()}
+def _between_the_runs(run: PairedRun, pairs: Sequence[int]) -> dict[Site, PairSlopes]:
+    """The secant's slope between each pair's corrupted and clean run at every site."""
+    entry, read = entry_of(run.sites[0]), readout(run, pairs)
+    x = activations(run, pairs, BOTH, [entry])[entry]
+    with composites["secant"].applied(run.model, first_block=entry.layer, rows=2):
+        slopes = added_slopes(read, entry, x, nothing_added(run, x), _total(read))
+    return {site: g[1::2] for site, g in slopes.items()}
 
 
-def _along_the_path(run: PairedRun, pair: int, site: Site, segments: int) -> Resid:
-    """The mean slope (pos, d_model) of the secants on the pieces of the path through ``site``."""
-    cut = Site(site.layer, STREAM_AFTER.get(site.kind, site.kind))
-    ids = run.prompt_ids(pair)
-    with torch.no_grad():
-        seen, _ = read_sites(run.model, [cut], ids)
-    corrupted, clean = seen[cut]
-    t = torch.linspace(0, 1, segments + 1, device=clean.device, dtype=clean.dtype)
-    added = {cut: t[:, None, None] * (clean - corrupted)}
-    rows = ids[:1].expand(segments + 1, -1)
-    with composites["secant"].applied(run.model):
-        slopes = added_slopes(run, rows, added, _total(run, pair))
-    return slopes[cut][1:].mean(0)
+def _along_the_path(run: PairedRun, pairs: Sequence[int], site: Site, segments: int) -> PairSlopes:
+    """The mean slope of the secants on the pieces of each pair's path through ``site``."""
+    cut, entry = Site(site.layer, STREAM_AFTER.get(site.kind, site.kind)), entry_of(site)
+    seen = activations(run, pairs, BOTH, [entry, cut])
+    corrupted, clean = seen[cut].unflatten(0, (-1, 2)).unbind(1)
+    rows = segments + 1
+    t = torch.linspace(0, 1, rows, device=clean.device, dtype=clean.dtype)
+    added = {cut: along(t, clean - corrupted)}
+    x, read = seen[entry][::2].repeat_interleave(rows, dim=0), readout(run, pairs)
+    with composites["secant"].applied(run.model, first_block=entry.layer, rows=rows):
+        slopes = added_slopes(read, entry, x, added, _total(read))
+    return slopes[cut].unflatten(0, (-1, rows))[:, 1:].mean(1)
 
 
-def _total(run: PairedRun, pair: int) -> Callable[[Logits], Tensor]:
+def _total(read: Readout) -> Callable[[Logits], Tensor]:
     """A linear function of the logits whose slope at each row is the metric's from the last one."""
 
     def total(logits: Logits) -> Tensor:
-        ends = logits.detach()
-        return (logits[1:] * _metric_slopes(run, pair, ends[:-1], ends[1:])).sum()
+        paths = logits.unflatten(0, (read.pairs, -1))
+        start, end = (x.detach().flatten(0, 1) for x in (paths[:, :-1], paths[:, 1:]))
+        return (paths[:, 1:].flatten(0, 1) * _metric_slopes(read, start, end)).sum()
 
     return total
 
 
-def _metric_slopes(run: PairedRun, pair: int, start: Logits, end: Logits) -> Logits:
+def _metric_slopes(read: Readout, start: Logits, end: Logits) -> Logits:
     """The metric's mean slope on the straight way between logits: exact for any smooth metric."""
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     slopes = torch.zeros_like(end)
     for node, weight in zip(nodes, weights, strict=True):
         at = (start + (node + 1) / 2 * (end - start)).requires_grad_()
-        (slope,) = torch.autograd.grad(run.metric_of(pair, at).sum(), at)
+        (slope,) = torch.autograd.grad(read.metric(at).sum(), at)
         slopes += weight / 2 * slope
     return slopes
 

@@ -1,100 +1,95 @@
-"""Scores from slopes: the step of a unit times the slope of the metric at its site and position."""
+"""Slopes of the metric with respect to activations, for batches of pairs of equal length.
 
-from collections.abc import Callable, Mapping
+A pass starts at the block of its earliest site, from what enters that block: the blocks before it
+are the same for every method and every point of a path.
+"""
 
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from relp_sae.attribution.method import Method, Passes
-from relp_sae.models import at_sites
+from relp_sae.attribution.activations import (
+    BOTH,
+    Prompts,
+    RowResid,
+    activations,
+    entry_of,
+    read_through,
+)
+from relp_sae.attribution.readout import Readout, readout
+from relp_sae.models import at_sites, started_at
 from relp_sae.records import Site
-from relp_sae.records.scores import Base
 from relp_sae.rules import composites
 from relp_sae.run import PairedRun
-from relp_sae.tensors import Logits, Resid, Tokens
+from relp_sae.tensors import Logits
 
-RowSlopes = Float[Tensor, "row pos d_model"]
-"""d metric / d x of each prompt of a batch."""
-
-
-def composite_method(composite: str) -> Method:
-    """The method whose slopes are those of a composite, at the corrupted or the clean run.
-
-    One backward pass gives the slopes at every site.
-    """
-
-    def pair_scores(run: PairedRun, pair: int, base: Base) -> np.ndarray:
-        ids = run.prompt_ids(pair)
-        ids = ids[1:] if base == "clean" else ids[:1]
-        return slope_scores(run, pair, composite_slopes(run, pair, composite, ids))
-
-    return Method(pair_scores, composite=composite)
+PairSlopes = Float[Tensor, "pair pos d_model"]
+"""d metric / d x of each pair."""
 
 
-def mean_method(composite: str) -> Method:
-    """The method whose slopes are a composite's, averaged over the corrupted and the clean run."""
-
-    def pair_scores(run: PairedRun, pair: int, _base: Base) -> np.ndarray:
-        slopes = composite_slopes(run, pair, composite, run.prompt_ids(pair))
-        return slope_scores(run, pair, slopes)
-
-    return Method(pair_scores, ("both",), composite, passes=lambda _sites: Passes(2, 2))
-
-
-def slope_scores(run: PairedRun, pair: int, slopes: Mapping[Site, Resid]) -> np.ndarray:
-    """<step, slope at its position> of every unit of a pair, (units,) in the metric's unit.
-
-    ``slopes`` holds g = d metric / d x of shape (pos, d_model) for each site. A step is
-    f_clean - f_corrupted times the decoder row, so a positive score supports the answer.
-    """
-    scores = [(s.vector * slopes[s.site][s.pos]).sum(-1) for s in run.steps(pair)]
-    return torch.cat(scores).double().cpu().numpy()
+def composite_slopes(
+    run: PairedRun, pairs: Sequence[int], composite: str, prompts: Prompts
+) -> dict[Site, PairSlopes]:
+    """d metric / d x at every site under a composite, averaged over each pair's prompts."""
+    entry, read = entry_of(run.sites[0]), readout(run, pairs)
+    x = activations(run, pairs, prompts, [entry])[entry]
+    with composites[composite].applied(run.model, first_block=entry.layer):
+        slopes = added_slopes(read, entry, x, nothing_added(run, x), sum_of_metrics(read))
+    return {site: g.unflatten(0, (len(pairs), -1)).mean(1) for site, g in slopes.items()}
 
 
-def composite_slopes(run: PairedRun, pair: int, composite: str, ids: Tokens) -> dict[Site, Resid]:
-    """d metric / d x (pos, d_model) at every site under a composite, averaged over prompts."""
-    added = nothing_added(run, ids)
-    with composites[composite].applied(run.model):
-        slopes = added_slopes(run, ids, added, lambda logits: run.metric_of(pair, logits).sum())
-    return {site: g.mean(0) for site, g in slopes.items()}
-
-
-def path_slopes(run: PairedRun, pair: int, site: Site, points: Tensor) -> Resid:
-    """The mean true slope (pos, d_model) at ``site`` over points of the joint path of x.
+def path_slopes(run: PairedRun, pairs: Sequence[int], site: Site, points: int) -> PairSlopes:
+    """The mean true slope at ``site`` over the midpoints of ``points`` pieces of the path of x.
 
     Point t in [0, 1] is the corrupted run with x_corrupted + t (x_clean - x_corrupted) at the
-    site, at all positions together; ``points`` has shape (n,) and is run as one batch.
+    site, at all positions together.
     """
-    seen = run.activations[pair]
-    change = seen.clean[site] - seen.corrupted[site]
-    added = {site: points[:, None, None].to(change) * change}
-    ids = run.prompt_ids(pair)[:1].expand(len(points), -1)
-    slopes = added_slopes(run, ids, added, lambda logits: run.metric_of(pair, logits).sum())
-    return slopes[site].mean(0)
+    corrupted, clean = activations(run, pairs, BOTH, [site])[site].unflatten(0, (-1, 2)).unbind(1)
+    t = (torch.arange(points, device=clean.device, dtype=clean.dtype) + 0.5) / points
+    entry, read = entry_of(site), readout(run, pairs)
+    x = activations(run, pairs, ("corrupted",), [entry])[entry].repeat_interleave(points, dim=0)
+    added = {site: along(t, clean - corrupted)}
+    slopes = added_slopes(read, entry, x, added, sum_of_metrics(read))
+    return slopes[site].unflatten(0, (len(pairs), points)).mean(1)
 
 
-def nothing_added(run: PairedRun, ids: Tokens) -> dict[Site, Tensor]:
-    """Zeros at every site, to take slopes with respect to."""
-    shape = (*ids.shape, run.model.d_model)
-    return {
-        site: torch.zeros(shape, device=run.model.device, dtype=run.model.dtype)
-        for site in run.sites
-    }
+def along(t: Float[Tensor, "point"], change: PairSlopes) -> RowResid:
+    """t times the change of each pair, for every point t: the rows of a pair side by side."""
+    return (t[:, None, None] * change[:, None]).flatten(0, 1)
+
+
+def nothing_added(run: PairedRun, x: RowResid) -> dict[Site, Tensor]:
+    """Zeros of the shape of ``x`` at every site, to take slopes with respect to."""
+    return {site: torch.zeros_like(x) for site in run.sites}
+
+
+def sum_of_metrics(read: Readout) -> Callable[[Logits], Tensor]:
+    """The metric of all rows: its slope at a row is that of the row's own metric."""
+    return lambda logits: read.metric(logits).sum()
 
 
 def added_slopes(
-    run: PairedRun,
-    ids: Tokens,
+    read: Readout,
+    entry: Site,
+    x: RowResid,
     added: Mapping[Site, Tensor],
     total: Callable[[Logits], Tensor],
-) -> dict[Site, RowSlopes]:
-    """The slope of ``total`` of the last logits with respect to what is added at each site."""
+) -> dict[Site, RowResid]:
+    """The slope of ``total`` of the last logits with respect to what is added at each site.
+
+    The pass starts at the block that ``entry`` enters, with ``x`` there; no site is earlier.
+    """
+    model = read.run.model
     leaves = {site: tensor.requires_grad_() for site, tensor in added.items()}
     additions = {site: _constant(leaf) for site, leaf in leaves.items()}
-    with torch.enable_grad(), at_sites(run.model, additions):
-        summed = total(run.model.last_logits(ids))
+    # Which tokens these are does not matter: the blocks that would read them are not run.
+    tokens = torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
+    end = Site(model.n_layers - 1, "resid_post")
+    with torch.enable_grad(), started_at(model, entry.layer, x), at_sites(model, additions):
+        after = read_through(model, [end], tokens)[end]
+        summed = total(read.logits(after))
     slopes = torch.autograd.grad(summed, list(leaves.values()))
     return dict(zip(leaves, slopes, strict=True))
 

@@ -81,7 +81,21 @@ Dtype = Annotated[
         "float32); bfloat16 for estimates only."
     ),
 ]
-BatchSize = Annotated[int, Option(min=1, help="Units patched in one batch.")]
+EngineOption = Annotated[
+    str,
+    Option(
+        "--engine",
+        help="How patched runs are computed: packed (fast), or reference (a full forward pass of "
+        "the model for every unit; slow, to check with).",
+    ),
+]
+Memory = Annotated[
+    str | None,
+    Option(
+        help="Memory for what a batch of patched runs makes, such as 2GB. Default: a quarter of "
+        "what the device has available."
+    ),
+]
 Bootstrap = Annotated[int, Option(min=100, help="Bootstrap resamples of the pairs.")]
 SkipBad = Annotated[bool, Option(help="Drop and count bad lines of a pairs file.")]
 Out = Annotated[

@@ -29,7 +29,8 @@ def run(
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
-    batch_size: options.BatchSize = 128,
+    engine: options.EngineOption = "packed",
+    memory: options.Memory = None,
     bootstrap: options.Bootstrap = 2000,
     skip_bad: options.SkipBad = False,
     out: options.Out = None,
@@ -55,7 +56,7 @@ def run(
     folder = _execute(
         model=model, sae=sae, units=units, task=task, n=n, metric=metric, methods=methods,
         truths=truths, base=base, permutations=permutations, tolerance=tolerance, curves=curves,
-        verify=verify, seed=seed, device=device, dtype=dtype, batch_size=batch_size,
+        verify=verify, seed=seed, device=device, dtype=dtype, engine=engine, memory=memory,
         bootstrap=bootstrap, skip_bad=skip_bad, out=out,
     )  # fmt: skip
     print_agreement(folder)
@@ -74,7 +75,8 @@ def attribute(
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
-    batch_size: options.BatchSize = 128,
+    engine: options.EngineOption = "packed",
+    memory: options.Memory = None,
     skip_bad: options.SkipBad = False,
     out: options.Out = None,
 ) -> None:
@@ -95,7 +97,7 @@ def attribute(
     folder = _execute(
         model=model, sae=sae, units=units, task=task, n=n, metric=metric, methods=methods,
         truths="", base=base, verify=verify, seed=seed, device=device, dtype=dtype,
-        batch_size=batch_size, skip_bad=skip_bad, out=out,
+        engine=engine, memory=memory, skip_bad=skip_bad, out=out,
     )  # fmt: skip
     print_scores(folder)
     print_certificates(folder)
@@ -114,7 +116,8 @@ def patch(
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
-    batch_size: options.BatchSize = 128,
+    engine: options.EngineOption = "packed",
+    memory: options.Memory = None,
     skip_bad: options.SkipBad = False,
     out: options.Out = None,
 ) -> None:
@@ -131,7 +134,7 @@ def patch(
     folder = _execute(
         model=model, sae=sae, units=units, task=task, n=n, metric=metric, methods="",
         truths=truths, permutations=permutations, tolerance=tolerance, seed=seed, device=device,
-        dtype=dtype, batch_size=batch_size, skip_bad=skip_bad, out=out,
+        dtype=dtype, engine=engine, memory=memory, skip_bad=skip_bad, out=out,
     )  # fmt: skip
     print_scores(folder)
 
@@ -146,7 +149,8 @@ def nodes(
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
-    batch_size: options.BatchSize = 128,
+    engine: options.EngineOption = "packed",
+    memory: options.Memory = None,
     bootstrap: options.Bootstrap = 2000,
     skip_bad: options.SkipBad = False,
     out: options.Out = None,
@@ -166,7 +170,7 @@ def nodes(
 
     folder = _execute(
         model=model, sae=None, units="nodes", task=task, n=n, metric=metric, methods=methods,
-        truths=truths, seed=seed, device=device, dtype=dtype, batch_size=batch_size,
+        truths=truths, seed=seed, device=device, dtype=dtype, engine=engine, memory=memory,
         bootstrap=bootstrap, skip_bad=skip_bad, out=out,
     )  # fmt: skip
     print_agreement(folder)
@@ -185,7 +189,8 @@ def regimes(
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
-    batch_size: options.BatchSize = 128,
+    engine: options.EngineOption = "packed",
+    memory: options.Memory = None,
     bootstrap: options.Bootstrap = 2000,
     skip_bad: options.SkipBad = False,
     out: options.Out = None,
@@ -209,7 +214,7 @@ def regimes(
     folder = _execute(
         model=model, sae=sae, units=units, task=task, n=n, metric=metric, methods=methods,
         truths=truths, permutations=permutations, tolerance=tolerance, scales=SCALES,
-        set_sizes=SET_SIZES, seed=seed, device=device, dtype=dtype, batch_size=batch_size,
+        set_sizes=SET_SIZES, seed=seed, device=device, dtype=dtype, engine=engine, memory=memory,
         bootstrap=bootstrap, skip_bad=skip_bad, out=out,
     )  # fmt: skip
     print_regimes(folder)
@@ -223,6 +228,7 @@ def _execute(
     methods: str,
     truths: str,
     base: str = "both",
+    memory: str | None,
     out: Path | None,
     **settings: object,
 ) -> "RunFolder":
@@ -235,11 +241,13 @@ def _execute(
 
     from relp_sae.cli.terminal import progress
     from relp_sae.experiment import run_experiment
+    from relp_sae.patching import parse_memory
     from relp_sae.records import RunConfig
 
     config = RunConfig.model_validate(
-        {"batch_size": 128, "bootstrap": 2000, **settings}
+        {"bootstrap": 2000, **settings}
         | {"model": model, "saes": saes, "units": units, "base": base}
+        | {"memory": parse_memory(memory)}
         | {"methods": options.split(methods), "truths": options.split(truths)}
     )
     with progress() as track:

@@ -15,7 +15,7 @@ from relp_sae.experiment.stages import Experiment
 from relp_sae.faithfulness import require_budget
 from relp_sae.metrics import metrics
 from relp_sae.models import load_model
-from relp_sae.patching import require_precision, truths
+from relp_sae.patching import engines, longest_batch, require_precision, truths
 from relp_sae.records import Manifest, RunConfig, RunFolder
 from relp_sae.records.manifest import Provenance, Stage
 from relp_sae.run import PairedRun
@@ -61,13 +61,18 @@ def _require_names(config: RunConfig) -> None:
         method_named(name)
     for name in config.truths:
         truths[name]
-    intervening = config.truths or config.verify or config.curves or config.scales
-    if intervening or config.set_sizes:
+    engines[config.engine]
+    if _intervenes(config):
         require_precision(config.dtype)
     if config.verify:
         require_budget(config.verify)
     if config.units == "nodes" and config.saes:
         raise InputError("Whole nodes need no SAE: leave --sae away, or use --units features.")
+
+
+def _intervenes(config: RunConfig) -> bool:
+    measured = config.truths or config.verify or config.curves
+    return bool(measured or config.scales or config.set_sizes)
 
 
 def _load(config: RunConfig) -> tuple[PairedRun, tuple[BadLine, ...]]:
@@ -81,6 +86,9 @@ def _load(config: RunConfig) -> tuple[PairedRun, tuple[BadLine, ...]]:
     task = load_task(config.task, model.tokenizer, config.n, config.seed, config.skip_bad)
     run = PairedRun(model, dictionaries, task.pairs, metric)
     assert run.kept  # measures every pair; raises where the model gets none right
+    if _intervenes(config):  # a budget that is too small is known before anything is measured
+        longest = max(len(run.pairs[pair].clean_ids) for pair in run.kept)
+        longest_batch(model, longest, config.memory)
     return run, task.dropped
 
 
@@ -94,14 +102,14 @@ def _reopened(config: RunConfig, out: Path) -> RunFolder | None:
     before = folder.read_manifest()
     if before.status == "done":
         raise InputError(f"{out} holds a finished run. Choose another --out, or remove it.")
-    if before.config != config:
-        differing = ", ".join(
-            field
-            for field in RunConfig.model_fields
-            if getattr(before.config, field) != getattr(config, field)
-        )
+    differing = [
+        field
+        for field in RunConfig.model_fields
+        if field != "memory" and getattr(before.config, field) != getattr(config, field)
+    ]
+    if differing:
         raise InputError(
-            f"{out} holds an unfinished run with other settings ({differing}). "
+            f"{out} holds an unfinished run with other settings ({', '.join(differing)}). "
             "Give the same ones to go on with it, or choose another --out."
         )
     return folder

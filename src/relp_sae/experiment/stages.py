@@ -7,19 +7,23 @@ from contextlib import contextmanager
 import numpy as np
 import pandas as pd
 
-from relp_sae.attribution import method_named
+from relp_sae.attribution import batches, method_named
 from relp_sae.attribution.method import Passes
 from relp_sae.errors import InputError
 from relp_sae.experiment.findings import write_findings
 from relp_sae.experiment.progress import Progress
 from relp_sae.faithfulness import certificate, plan
 from relp_sae.patching import (
-    BlockCalls,
     Change,
     Measuring,
+    Shards,
+    UnitRows,
+    engines,
+    in_shards,
     pair_curves,
     scaled_effects,
     set_effects,
+    shards,
     step_effects,
     truths,
 )
@@ -33,7 +37,7 @@ from relp_sae.run.quality import completeness, error_share, sae_quality
 from relp_sae.tasks.loaded import BadLine
 
 PART = ("score", "stderr")
-"""The columns of a part of the scores: those of one pair's units, in the order of the units."""
+"""The columns of a part of the scores."""
 
 
 class Experiment:
@@ -43,10 +47,8 @@ class Experiment:
         self, config: RunConfig, folder: RunFolder, run: PairedRun, progress: Progress
     ) -> None:
         self.config, self.folder, self.run, self.progress = config, folder, run, progress
-        self.calls = BlockCalls()
-        self.measuring = Measuring(
-            config.batch_size, config.permutations, config.tolerance, config.seed
-        )
+        engine = engines[config.engine](config.memory)
+        self.measuring = Measuring(engine, config.permutations, config.tolerance, config.seed)
 
     def execute(self, bad_lines: tuple[BadLine, ...] = ()) -> RunFolder:
         """Do every stage that is not done yet."""
@@ -93,42 +95,50 @@ class Experiment:
         )
 
     def _estimates(self) -> Iterator[FeatureScores]:
+        run = self.run
         for name in self.config.methods:
             method = method_named(name)
-            passes = method.passes(len(self.run.sites))
+            passes = method.passes(len(run.sites))
+            together = batches(run, method.rows)
+            pieces = [np.concatenate([rows_of(run, pair) for pair in some]) for some in together]
             for base in method.bases:
                 if self.config.base in ("both", base) or base == "both":
 
-                    def scores(pair: int, base: Base = base, method=method) -> pd.DataFrame:
-                        score = method.pair_scores(self.run, pair, base)
+                    def scores(
+                        piece: int, base: Base = base, method=method, together=together
+                    ) -> pd.DataFrame:
+                        score = np.concatenate(method.scores(run, together[piece], base))
                         return pd.DataFrame({"score": score, "stderr": np.zeros_like(score)})
 
-                    yield self._scored("estimate", name, base, scores, passes)
+                    yield self._scored("estimate", name, base, pieces, scores, passes)
 
     def _truths(self) -> Iterator[FeatureScores]:
         for name in self.config.truths:
             truth = truths[name]
+            pieces = shards(self.run, truth)
 
-            def effects(pair: int, truth=truth) -> pd.DataFrame:
-                found = truth.pair_effects(self.run, pair, self.measuring, self.calls)
+            def effects(piece: int, truth=truth, pieces=pieces) -> pd.DataFrame:
+                found = truth.effects(self.run, pieces[piece], self.measuring)
                 return pd.DataFrame({"score": found.effect, "stderr": found.stderr})
 
-            yield self._scored("truth", name, truth.base, effects)
+            yield self._scored("truth", name, truth.base, pieces, effects)
 
     def _scored(
         self,
         kind: Kind,
         name: str,
         base: Base,
+        pieces: Shards,
         compute: Callable[[int], pd.DataFrame],
         passes: Passes | None = None,
     ) -> FeatureScores:
-        """One score of all units, as a stage of its own."""
+        """One score of all units, measured in pieces, as a stage of its own."""
         label = f"{name}@{base}" if kind == "estimate" and base != "both" else name
         with self._stage(label, passes):
-            frames = self._pair_by_pair(f"{kind}-{label}", label, compute)
-        scores, errors = ([one[column].to_numpy() for one in frames] for column in PART)
-        return self.run.scores(kind, name, base, scores, errors)
+            frames = self._piecewise(f"{kind}-{label}", label, range(len(pieces)), compute)
+        whole = np.empty((len(self.run.units), len(PART)))
+        whole[np.concatenate(pieces)] = pd.concat(frames)[list(PART)]
+        return FeatureScores(kind, name, base, self.run.units, whole[:, 0], whole[:, 1])
 
     def _certify(self, estimates: Sequence[FeatureScores]) -> None:
         """Patch what each estimate's certificate needs, every unit once for each base."""
@@ -139,16 +149,17 @@ class Experiment:
             mine = [one for one in estimates if (one.base == "clean") is from_clean]
             if not mine:
                 continue
-            needed = np.zeros(len(run.units), bool)
-            needed[np.concatenate([plans[one.label].rows for one in mine])] = True
-            effects = np.full(len(needed), np.nan)
+            needed = np.unique(np.concatenate([plans[one.label].rows for one in mine]))
+            pieces, change = in_shards(needed), Change(from_clean)
 
-            def patched(pair: int, needed=needed, from_clean=from_clean) -> pd.DataFrame:
-                change = Change(from_clean, units=needed[run.units.pair == pair])
-                found = step_effects(run, pair, change, self.measuring, self.calls)
+            def patched(piece: int, pieces=pieces, change=change) -> pd.DataFrame:
+                found = step_effects(run, pieces[piece], change, self.measuring.engine)
                 return pd.DataFrame({"effect": found})
 
-            frames = self._pair_by_pair(f"verify-{truth}", f"verifying by {truth}", patched)
+            frames = self._piecewise(
+                f"verify-{truth}", f"verifying by {truth}", range(len(pieces)), patched
+            )
+            effects = np.full(len(run.units), np.nan)
             effects[needed] = pd.concat(frames)["effect"]
             certificates += [
                 certificate(one, truth, plans[one.label], effects[plans[one.label].rows])
@@ -158,36 +169,46 @@ class Experiment:
 
     def _tables(self, scores: Sequence[FeatureScores]) -> None:
         """The measurements that are no score of a single unit, each a table of its own."""
-        config, run, measuring, calls = self.config, self.run, self.measuring, self.calls
-        wanted: dict[str, Callable[[int], pd.DataFrame]] = {}
+        config, run, engine = self.config, self.run, self.measuring.engine
+        wanted: dict[str, tuple[Sequence[int], Callable[[int], pd.DataFrame]]] = {}
         if config.curves:
-            wanted["curves"] = lambda pair: pair_curves(
-                run, pair, _of_pair(scores, pair), measuring, calls
+            wanted["curves"] = (
+                run.kept,
+                lambda pair: pair_curves(run, pair, _of_pair(scores, pair), engine),
             )
         if config.scales:
-            wanted["sweep"] = lambda pair: scaled_effects(
-                run, pair, config.scales, measuring, calls
+            shares = in_shards(np.arange(len(run.units)))
+            wanted["sweep"] = (
+                range(len(shares)),
+                lambda piece: scaled_effects(run, shares[piece], config.scales, engine),
             )
         estimates = [one for one in scores if one.kind == "estimate"]
         if config.set_sizes and estimates:
-            wanted["sets"] = lambda pair: set_effects(
-                run, pair, _of_pair(estimates, pair), config.set_sizes, measuring, calls
+            wanted["sets"] = (
+                run.kept,
+                lambda pair: set_effects(
+                    run, pair, _of_pair(estimates, pair), config.set_sizes, config.seed, engine
+                ),
             )
-        for name, compute in wanted.items():
+        for name, (pieces, compute) in wanted.items():
             with self._stage(name):
-                frames = self._pair_by_pair(name, name, compute)
+                frames = self._piecewise(name, name, pieces, compute)
                 self.folder.write_table(name, pd.concat(frames, ignore_index=True))
 
-    def _pair_by_pair(
-        self, part: str, label: str, compute: Callable[[int], pd.DataFrame]
+    def _piecewise(
+        self,
+        part: str,
+        label: str,
+        pieces: Sequence[int],
+        compute: Callable[[int], pd.DataFrame],
     ) -> list[pd.DataFrame]:
-        """What is found of every kept pair; that of a pair that an earlier try finished is read."""
+        """What is found of every piece; that of one that an earlier try finished is read."""
         frames = []
-        for pair in self.progress(label, self.run.kept):
-            name = f"{part.replace(':', '-')}-{pair}"
+        for piece in self.progress(label, pieces):
+            name = f"{part.replace(':', '-')}-{piece}"
             frame = self.folder.read_part(name)
             if frame is None:
-                frame = compute(pair)
+                frame = compute(piece)
                 self.folder.write_part(name, frame)
             frames.append(frame)
         return frames
@@ -228,6 +249,12 @@ class Experiment:
         self.folder.write_manifest(manifest.model_copy(update=changes))
 
 
+def rows_of(run: PairedRun, pair: int) -> UnitRows:
+    """Which of a run's units are a pair's."""
+    first, last = np.searchsorted(run.units.pair, [pair, pair + 1])
+    return np.arange(first, last)
+
+
 def _of_pair(scores: Sequence[FeatureScores], pair: int) -> dict[str, np.ndarray]:
     """Label -> the scores of one pair's units."""
     here = scores[0].units.pair == pair
@@ -235,7 +262,7 @@ def _of_pair(scores: Sequence[FeatureScores], pair: int) -> dict[str, np.ndarray
 
 
 def _behaviour(run: PairedRun, bad_lines: tuple[BadLine, ...]) -> Behaviour:
-    seen = run.activations
+    seen = run.behaviours
     reasons = [one.dropped for one in run.measured if one.dropped]
     return Behaviour(
         measured=len(seen),

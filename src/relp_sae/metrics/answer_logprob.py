@@ -1,10 +1,10 @@
 """How likely the answer is among all tokens."""
 
 from relp_sae.metrics import metrics
+from relp_sae.metrics.metric import Metric
 from relp_sae.tensors import Logits, PerExample, TokenIds
 
 
-@metrics.register("answer_logprob")
 def answer_logprob(logits: Logits, answer: TokenIds, foil: TokenIds) -> PerExample:  # noqa: ARG001
     """log softmax(logits)[answer]. The foil plays no part.
 
@@ -13,3 +13,6 @@ def answer_logprob(logits: Logits, answer: TokenIds, foil: TokenIds) -> PerExamp
     Source: the negated cross-entropy of the answer, the loss of a language model.
     """
     return logits.log_softmax(dim=1).gather(1, answer[:, None]).squeeze(1)
+
+
+metrics.register("answer_logprob")(Metric(answer_logprob, reads="vocabulary"))

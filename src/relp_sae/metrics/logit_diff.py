@@ -1,10 +1,10 @@
 """How strongly the answer is preferred to the foil."""
 
 from relp_sae.metrics import metrics
+from relp_sae.metrics.metric import Metric
 from relp_sae.tensors import Logits, PerExample, TokenIds
 
 
-@metrics.register("logit_diff")
 def logit_diff(logits: Logits, answer: TokenIds, foil: TokenIds) -> PerExample:
     """logit(answer) - logit(foil), which is also the difference of their log-probabilities.
 
@@ -15,3 +15,6 @@ def logit_diff(logits: Logits, answer: TokenIds, foil: TokenIds) -> PerExample:
     answers = logits.gather(1, answer[:, None])
     foils = logits.gather(1, foil[:, None])
     return (answers - foils).squeeze(1)
+
+
+metrics.register("logit_diff")(Metric(logit_diff, reads="contrast"))

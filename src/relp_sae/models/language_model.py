@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -135,10 +135,16 @@ class LanguageModel:
         """Logits at the last position of unpadded token ids; shape (batch, vocab)."""
         return self.hf(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]
 
-    def unembed(self, last: Float[Tensor, "batch d_model"]) -> Logits:
-        """Final norm and unembedding of the last block's output at the last position."""
+    def unembed(
+        self, last: Float[Tensor, "batch d_model"], tokens: Int[Tensor, "vocab"] | None = None
+    ) -> Logits:
+        """Logits of ``tokens``, or of all, from the last block's output."""
         final_norm, head = self.module(self.family.final_norm), self.module(self.family.unembed)
-        return head(final_norm(last))
+        if tokens is None:
+            return head(final_norm(last))
+        bias = getattr(head, "bias", None)
+        chosen = self.unembedding()[tokens], None if bias is None else bias[tokens]
+        return nn.functional.linear(final_norm(last), *chosen)
 
     def unembedding(self) -> Float[Tensor, "vocab d_model"]:
         """The unembedding matrix W_U, one row per token."""

@@ -1,31 +1,48 @@
 """Truths: the effect of every unit, measured by exact activation patching.
 
-`patch` measures a whole run; `truths`, `pair_curves`, `scaled_effects` and `set_effects` one pair,
-so that work can be resumed pair by pair.
+`patch` measures a whole run; `truths`, `step_effects` and `scaled_effects` some units of it,
+`pair_curves` and `set_effects` one pair, so that work can be resumed piece by piece.
 """
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from relp_sae.patching.curves import pair_curves
-from relp_sae.patching.restart import BlockCalls
+from relp_sae.patching.engine import Engine, engines
+from relp_sae.patching.memory import longest_batch, parse_memory
 from relp_sae.patching.single_units import Change, step_effects
 from relp_sae.patching.sweep import scaled_effects, set_effects
-from relp_sae.patching.truth import Effects, Measuring, Truth, require_precision, truths
+from relp_sae.patching.truth import (
+    Effects,
+    Measuring,
+    Shards,
+    Truth,
+    UnitRows,
+    in_shards,
+    require_precision,
+    shards,
+    truths,
+)
 from relp_sae.records import FeatureScores
 from relp_sae.run import PairedRun
 
 __all__ = [
-    "BlockCalls",
     "Change",
     "Effects",
+    "Engine",
     "Measuring",
+    "Shards",
     "Truth",
+    "engines",
+    "in_shards",
+    "longest_batch",
     "pair_curves",
+    "parse_memory",
     "patch",
     "require_precision",
     "scaled_effects",
     "set_effects",
+    "shards",
     "step_effects",
     "truths",
 ]
@@ -35,19 +52,24 @@ def patch(
     run: PairedRun,
     truth: str,
     *,
-    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+    engine: str = "packed",
+    memory: str | int | None = None,
+    progress: Callable[[Shards], Iterable[UnitRows]] = iter,
     **settings: Any,
 ) -> FeatureScores:
     """Measure the effect of every unit of every kept pair by intervening.
 
-    ``settings`` are those of `Measuring`: ``batch_size``, and for a sampled truth
-    ``permutations``, ``tolerance`` and ``seed``.
+    ``memory`` ("2GB", or bytes) is the budget for what a batch makes, found automatically by
+    default. ``progress`` sees the shards of units pass. ``settings`` are those of `Measuring` for a
+    sampled truth: ``permutations``, ``tolerance`` and ``seed``.
 
     Raises:
-        InputError: unknown truth, a setting out of range, or a model in bfloat16.
+        InputError: unknown truth or engine, a setting out of range, a budget too small for one
+            unit, or a model in bfloat16.
     """
     require_precision(run.model.dtype)
-    chosen, measuring, calls = truths[truth], Measuring(**settings), BlockCalls()
-    pairs = [chosen.pair_effects(run, pair, measuring, calls) for pair in progress(run.kept)]
-    effects, errors = [one.effect for one in pairs], [one.stderr for one in pairs]
+    chosen = truths[truth]
+    measuring = Measuring(engines[engine](parse_memory(memory)), **settings)
+    pieces = [chosen.effects(run, rows, measuring) for rows in progress(shards(run, chosen))]
+    effects, errors = [one.effect for one in pieces], [one.stderr for one in pieces]
     return run.scores("truth", truth, chosen.base, effects, errors)

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from relp_sae.patching.restart import BlockCalls
+from relp_sae.patching.engine import Engine
 from relp_sae.patching.sets import Members, UnitSets, sets_at_sites
-from relp_sae.patching.truth import Measuring
 from relp_sae.run import PairedRun
 
 ORDERS = ("signed", "size")
@@ -20,8 +19,7 @@ def pair_curves(
     run: PairedRun,
     pair: int,
     rankings: Mapping[str, Float[np.ndarray, "units"]],
-    measuring: Measuring,
-    calls: BlockCalls,
+    engine: Engine,
 ) -> pd.DataFrame:
     """The circuit curves of one pair at each site, of estimates and truths alike.
 
@@ -31,7 +29,7 @@ def pair_curves(
         InputError: a model in bfloat16.
         ValueError: a ranking of another number of units, or no ranking.
     """
-    found = sets_at_sites(run, pair, rankings, measuring, calls)
+    found = sets_at_sites(run, pair, rankings, engine)
     return pd.concat([site_curves(sets, here) for sets, here in found], ignore_index=True)
 
 
@@ -57,7 +55,7 @@ def site_curves(sets: UnitSets, rankings: Mapping[str, Float[np.ndarray, "units"
                 **{"pair": sets.pair, "site": str(sets.site), "ranking": ranking},
                 **{"order": order, "direction": direction, "k": ks, "units": len(sets)},
                 **{"metric": values, "metric_none": values[0], "metric_all": values[-1]},
-                "clean": sets.run.activations[sets.pair].clean_metric,
+                "clean": sets.run.measured[sets.pair].clean_metric,
             }
             frames.append(pd.DataFrame(columns))
     return pd.concat(frames, ignore_index=True)

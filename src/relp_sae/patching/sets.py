@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from relp_sae.patching.restart import BaseRun, BlockCalls
-from relp_sae.patching.truth import Measuring, require_precision
+from relp_sae.patching.engine import Engine
+from relp_sae.patching.interventions import Added, Interventions, Rows
+from relp_sae.patching.truth import require_precision
 from relp_sae.records import Site
 from relp_sae.run import PairedRun, PairSteps
-from relp_sae.tensors import Steps
 
 Members = Bool[np.ndarray, "sets units"]
 """Which units of a site are in each set, in the order of the pair's units at that site."""
@@ -37,8 +37,7 @@ class UnitSets:
     run: PairedRun
     pair: int
     site: Site
-    batch_size: int
-    calls: BlockCalls
+    engine: Engine
     from_clean: bool = False
 
     def __post_init__(self) -> None:
@@ -53,20 +52,16 @@ class UnitSets:
     def __len__(self) -> int:
         return len(self.steps.pos)
 
-    @cached_property
-    def _base(self) -> BaseRun:
-        prompts = self.run.pairs[self.pair]
-        ids = prompts.clean_ids if self.from_clean else prompts.corrupted_ids
-        return BaseRun(self.run.model, ids, self.site.layer)
-
-    @cached_property
-    def _vectors(self) -> Steps:
-        return -self.steps.vector if self.from_clean else self.steps.vector
+    @property
+    def unchanged_metric(self) -> float:
+        """The metric with the empty set moved."""
+        measured = self.run.measured[self.pair]
+        return measured.clean_metric if self.from_clean else measured.corrupted_metric
 
     def metric(self, members: Members) -> Float[np.ndarray, "sets"]:
-        """The metric with each set moved; the empty set's is the unchanged run's.
+        """The metric with each set moved.
 
-        Equal sets are run once. All runs start at the first unit's position.
+        Equal sets are run once, each from the position of its first unit on.
 
         Raises:
             ValueError: the sets are not of this site's units.
@@ -76,29 +71,31 @@ class UnitSets:
         rows: dict[bytes, int] = {}  # of each distinct set, by its packed members
         row_of = [rows.setdefault(row.tobytes(), len(rows)) for row in np.packbits(members, axis=1)]
         _, first = np.unique(row_of, return_index=True)
-        distinct = torch.from_numpy(members[first])
-        values = [self._metric(batch) for batch in distinct.split(self.batch_size)]
-        return torch.cat(values)[row_of].numpy()
+        distinct = self._interventions(torch.from_numpy(members[first]))
+        (changes,) = self.engine.changes(self.run, [distinct])
+        return self.unchanged_metric + changes[row_of]
 
-    def _metric(self, members: Bool[Tensor, "sets units"]) -> Float[Tensor, "sets"]:
-        """The metric of one batch of sets; shape (sets,)."""
-        base, pos = self._base, self.steps.pos
-        start = int(pos.min()) if len(pos) else len(base.ids) - 1
-        added = self._vectors.new_zeros(len(members), len(base.ids) - start, base.model.d_model)
-        for at in pos.unique().tolist():
-            here = pos == at
-            chosen = members[:, here].to(added)
-            added[:, at - start] = chosen @ self._vectors[here.to(added.device)]
-        logits = base.restarted(start, {self.site: added}, self.calls)
-        return self.run.metric_of(self.pair, logits).double().cpu()
+    def _interventions(self, members: Bool[Tensor, "sets units"]) -> Interventions:
+        pos, length = self.steps.pos, len(self.run.pairs[self.pair].clean_ids)
+        starts = torch.where(members, pos, length).amin(1) if len(pos) else pos.new_full(
+            (len(members),), length
+        )  # fmt: skip
+
+        def added(rows: Rows) -> Added:
+            first = int(starts[rows[0]])
+            shape = len(rows), length - first, self.run.model.d_model
+            steps = torch.zeros(shape, dtype=self.run.model.dtype, device=self.run.model.device)
+            for at in pos[pos >= first].unique().tolist():
+                here = (pos == at).nonzero()[:, 0]
+                chosen = members[rows][:, here].to(steps)
+                steps[:, at - first] = chosen @ self.steps.vectors(here)
+            return -steps if self.from_clean else steps
+
+        return Interventions(self.pair, self.from_clean, self.site, starts, None, added)
 
 
 def sets_at_sites(
-    run: PairedRun,
-    pair: int,
-    scores: Mapping[str, Float[np.ndarray, "units"]],
-    measuring: Measuring,
-    calls: BlockCalls,
+    run: PairedRun, pair: int, scores: Mapping[str, Float[np.ndarray, "units"]], engine: Engine
 ) -> Iterator[tuple[UnitSets, dict[str, np.ndarray]]]:
     """Each site of a pair, with the part of each score that belongs to the site's units.
 
@@ -113,6 +110,6 @@ def sets_at_sites(
             raise ValueError(f"{label} has {len(score)} scores for {total} units of pair {pair}")
     end = 0
     for steps in run.steps(pair):
-        sets = UnitSets(run, pair, steps.site, measuring.batch_size, calls)
+        sets = UnitSets(run, pair, steps.site, engine)
         start, end = end, end + len(sets)
         yield sets, {label: score[start:end] for label, score in scores.items()}

@@ -7,9 +7,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from relp_sae.models import forward_order
-from relp_sae.patching.restart import BlockCalls
 from relp_sae.patching.sets import Members, sets_at_sites
-from relp_sae.patching.truth import Effects, Measuring, Truth, truths
+from relp_sae.patching.truth import Effects, Measuring, Truth, UnitRows, truths
 from relp_sae.run import PairedRun
 
 ValueOf = Callable[[Members], Float[np.ndarray, "sets"]]
@@ -19,7 +18,7 @@ ROUND = 4
 """Samples, of two permutations each, between two looks at the standard error."""
 
 
-def shapley(run: PairedRun, pair: int, measuring: Measuring, calls: BlockCalls) -> Effects:
+def shapley(run: PairedRun, rows: UnitRows, measuring: Measuring) -> Effects:
     """The mean marginal contribution of each unit when a site's units become clean in random order.
 
     In the metric's unit; positive supports the answer. Each site is a game of its own, whose
@@ -33,9 +32,10 @@ def shapley(run: PairedRun, pair: int, measuring: Measuring, calls: BlockCalls) 
     (arXiv 1705.07874).
     """
     found = []
-    for sets, _ in sets_at_sites(run, pair, {}, measuring, calls):
-        draw = np.random.default_rng([measuring.seed, pair, *forward_order(sets.site)])
-        found.append(shapley_values(sets.metric, len(sets), measuring, draw))
+    for pair in np.unique(run.units.pair[rows]).tolist():
+        for sets, _ in sets_at_sites(run, pair, {}, measuring.engine):
+            draw = np.random.default_rng([measuring.seed, pair, *forward_order(sets.site)])
+            found.append(shapley_values(sets.metric, len(sets), measuring, draw))
     return Effects(
         np.concatenate([one.effect for one in found]),
         np.concatenate([one.stderr for one in found]),
@@ -103,4 +103,4 @@ def marginal_contributions(
     return np.take_along_axis(np.diff(values, axis=1), place, axis=1)
 
 
-truths.register("shapley")(Truth(shapley, base="both"))
+truths.register("shapley")(Truth(shapley, base="both", whole_pairs=True))

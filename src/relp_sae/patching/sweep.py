@@ -9,10 +9,10 @@ import pandas as pd
 from jaxtyping import Float
 
 from relp_sae.models import forward_order
-from relp_sae.patching.restart import BlockCalls
+from relp_sae.patching.engine import Engine
 from relp_sae.patching.sets import Members, UnitSets, sets_at_sites
 from relp_sae.patching.single_units import Change, step_effects
-from relp_sae.patching.truth import Measuring, require_precision
+from relp_sae.patching.truth import UnitRows, require_precision
 from relp_sae.run import PairedRun
 
 SETS = 32
@@ -20,7 +20,7 @@ SETS = 32
 
 
 def scaled_effects(
-    run: PairedRun, pair: int, scales: Sequence[float], measuring: Measuring, calls: BlockCalls
+    run: PairedRun, rows: UnitRows, scales: Sequence[float], engine: Engine
 ) -> pd.DataFrame:
     """m(corrupted run + scale * one unit's step) - m(corrupted run), in the metric's unit.
 
@@ -31,11 +31,11 @@ def scaled_effects(
         InputError: a model in bfloat16.
     """
     require_precision(run.model.dtype)
-    units = run.units_of(pair)
-    columns = {"pair": pair, "site": units.site, "pos": units.pos, "feature": units.feature}
+    units = run.units.chosen(rows)
+    columns = {"pair": units.pair, "site": units.site, "pos": units.pos, "feature": units.feature}
     frames = []
     for scale in scales:
-        effect = step_effects(run, pair, Change(scale=scale), measuring, calls)
+        effect = step_effects(run, rows, Change(scale=scale), engine)
         frames.append(pd.DataFrame({**columns, "scale": scale, "effect": effect}))
     return pd.concat(frames, ignore_index=True)
 
@@ -45,8 +45,8 @@ def set_effects(
     pair: int,
     estimates: Mapping[str, Float[np.ndarray, "units"]],
     sizes: Sequence[int],
-    measuring: Measuring,
-    calls: BlockCalls,
+    seed: int,
+    engine: Engine,
 ) -> pd.DataFrame:
     """The effects of random sets of units at each site of one pair. See `site_set_effects`.
 
@@ -56,8 +56,8 @@ def set_effects(
         InputError: a model in bfloat16.
         ValueError: an estimate of another number of units, or no estimate.
     """
-    found = sets_at_sites(run, pair, estimates, measuring, calls)
-    frames = [site_set_effects(sets, here, sizes, measuring.seed) for sets, here in found]
+    found = sets_at_sites(run, pair, estimates, engine)
+    frames = [site_set_effects(sets, here, sizes, seed) for sets, here in found]
     return pd.concat(frames, ignore_index=True)
 
 

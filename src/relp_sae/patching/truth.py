@@ -1,38 +1,43 @@
 """A truth: the effect of every unit, measured by intervening."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from relp_sae.errors import InputError
-from relp_sae.patching.restart import BlockCalls
+from relp_sae.patching.engine import Engine, engines
 from relp_sae.records.scores import Base
 from relp_sae.registry import Registry
 from relp_sae.run import PairedRun
 
+UnitRows = Int[np.ndarray, "rows"]
+"""Which of ``run.units``, ascending."""
+
+Shards = list[Int[np.ndarray, "_"]]
+"""Units in pieces."""
+
 
 @dataclass(frozen=True)
 class Measuring:
-    """How effects are measured.
+    """How effects are measured: by which engine, and how much of what is sampled.
 
-    ``batch_size`` is how many changed runs are computed at once; it changes no effect beyond
-    rounding. The others are for what is sampled: at most ``permutations`` per pair and site, fewer
-    once the standard error is ``tolerance`` times the spread of the effects; ``seed`` draws them.
+    At most ``permutations`` are drawn per pair and site, fewer once the standard error is
+    ``tolerance`` times the spread of the effects; ``seed`` draws them.
 
     Raises:
         InputError: a setting out of range.
     """
 
-    batch_size: int = 128
+    engine: Engine = field(default_factory=lambda: engines["packed"](None))
     permutations: int = 16
     tolerance: float = 0.1
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = {"batch_size": 1, "permutations": 4, "tolerance": 0, "seed": 0}
+        least = {"permutations": 4, "tolerance": 0, "seed": 0}
         for name, value in least.items():
             if not getattr(self, name) >= value:  # NaN is not
                 raise InputError(f"{name} is {getattr(self, name)}; it has to be {value} or more.")
@@ -40,7 +45,7 @@ class Measuring:
 
 @dataclass(frozen=True, eq=False)
 class Effects:
-    """The effects of one pair's units, in the metric's unit; positive supports the answer.
+    """The effects of units, in the metric's unit; positive supports the answer.
 
     ``stderr`` is the standard error of a sampled effect and 0 for an exact one.
     """
@@ -54,16 +59,41 @@ class Effects:
         return Effects(effect, np.zeros_like(effect))
 
 
-PairEffects = Callable[[PairedRun, int, Measuring, BlockCalls], Effects]
-"""(run, kept pair, settings, recorded calls) -> effects, in the order of ``run.units_of(pair)``."""
+UnitEffects = Callable[[PairedRun, UnitRows, Measuring], Effects]
+"""(run, which of its units, settings) -> their effects, in this order."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """How a truth is measured on one pair, and the run in whose context units are changed."""
+    """How a truth is measured, and the run in whose context units are changed.
 
-    pair_effects: PairEffects
+    ``whole_pairs``: a unit's effect depends on which others its pair has, so that only all units of
+    a pair can be measured, not some of them.
+    """
+
+    effects: UnitEffects
     base: Base
+    whole_pairs: bool = False
+
+
+SHARD = 4096
+"""Units that are measured together, and kept together: what a killed run loses at most."""
+
+
+def in_shards(rows: UnitRows) -> Shards:
+    """Units in pieces of ``SHARD``."""
+    return np.split(rows, np.arange(SHARD, len(rows), SHARD))
+
+
+def shards(run: PairedRun, truth: Truth) -> Shards:
+    """All units of a run in pieces, each of which can be measured and kept by itself.
+
+    A piece is ``SHARD`` units of any pairs, or one pair where the truth needs whole ones.
+    """
+    rows = np.arange(len(run.units))
+    if not truth.whole_pairs:
+        return in_shards(rows)
+    return np.split(rows, np.flatnonzero(np.diff(run.units.pair)) + 1)
 
 
 def require_precision(dtype: str | torch.dtype) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,9 +22,8 @@ from relp_sae.records.atomic import write_atomically, write_text
 from relp_sae.records.certificate import Certificate
 from relp_sae.records.manifest import Manifest
 from relp_sae.records.pairs import MeasuredPair, PromptPair
-from relp_sae.records.scores import FeatureScores, Units
-
-UNIT_COLUMNS = [one.name for one in dataclasses.fields(Units)]
+from relp_sae.records.scores import FeatureScores
+from relp_sae.records.scores_file import read_scores, write_scores
 
 _FINDINGS = TypeAdapter(Findings)
 _CERTIFICATES = TypeAdapter(tuple[Certificate, ...])
@@ -131,15 +129,12 @@ class RunFolder:
         shutil.rmtree(self.path / "parts", ignore_errors=True)
 
     def write_scores(self, scores: Iterable[FeatureScores]) -> None:
-        """Save ``scores.parquet``."""
-        frame = pd.concat([scores_frame(one) for one in scores], ignore_index=True)
-        _write_parquet(self.path / "scores.parquet", frame)
+        """Save ``scores.parquet``; the scores are taken one at a time."""
+        write_scores(self.path / "scores.parquet", scores)
 
     def read_scores(self) -> list[FeatureScores]:
         """Read ``scores.parquet``: one record per (kind, name, base), in the order written."""
-        frame = _read_parquet(self._need("scores.parquet", "run"))
-        groups = frame.groupby(["kind", "name", "base"], sort=False, observed=True)
-        return [_scores_of(part) for _, part in groups]
+        return read_scores(self._need("scores.parquet", "run"))
 
     def write_findings(self, findings: Findings) -> None:
         """Save ``agreement.json``; NaN is written as null."""
@@ -179,47 +174,6 @@ class RunFolder:
         """The table of that name, or None when the run has none."""
         path = self.path / f"{name}.parquet"
         return _read_parquet(path) if path.is_file() else None
-
-
-def units_frame(units: Units) -> pd.DataFrame:
-    """The unit columns of ``scores.parquet``."""
-    return pd.DataFrame({name: getattr(units, name) for name in UNIT_COLUMNS})
-
-
-def units_of(frame: pd.DataFrame) -> Units:
-    """The units of a frame with the unit columns, in its order."""
-    return Units(
-        pair=frame["pair"].to_numpy(np.int64),
-        site=frame["site"].to_numpy(str),
-        pos=frame["pos"].to_numpy(np.int64),
-        feature=frame["feature"].to_numpy(np.int64),
-        delta=frame["delta"].to_numpy(np.float64),
-        relative_step=frame["relative_step"].to_numpy(np.float64),
-    )
-
-
-def scores_frame(scores: FeatureScores) -> pd.DataFrame:
-    """One record as rows of ``scores.parquet``."""
-    frame = units_frame(scores.units)
-    return frame.assign(
-        kind=scores.kind,
-        name=scores.name,
-        base=scores.base,
-        score=scores.score,
-        stderr=scores.stderr,
-    )
-
-
-def _scores_of(frame: pd.DataFrame) -> FeatureScores:
-    kind, name, base = frame[["kind", "name", "base"]].iloc[0]
-    return FeatureScores(
-        kind=kind,
-        name=name,
-        base=base,
-        units=units_of(frame),
-        score=frame["score"].to_numpy(np.float64),
-        stderr=frame["stderr"].to_numpy(np.float64),
-    )
 
 
 def _measured_pair(row: Mapping[Hashable, Any]) -> MeasuredPair:

@@ -15,7 +15,10 @@ class _Record(BaseModel):
 
 
 class RunConfig(_Record):
-    """Everything that decides the figures of a run. Two runs of equal config give equal figures."""
+    """Everything that decides the figures of a run. Two runs of equal config give equal figures.
+
+    ``memory`` decides nothing but rounding: it may change when a stopped run goes on.
+    """
 
     model: str
     units: Literal["features", "nodes"] = "features"
@@ -29,7 +32,8 @@ class RunConfig(_Record):
     seed: int = Field(ge=0)
     device: str
     dtype: str
-    batch_size: int = Field(ge=1)
+    engine: str = "packed"
+    memory: int | None = Field(default=None, ge=1)  # bytes for a batch; None: found automatically
     bootstrap: int = Field(ge=100)
     skip_bad: bool = False
     permutations: int = Field(default=16, ge=4)  # the most per pair and site, for shapley

@@ -4,17 +4,13 @@ Norms, activations and gates are reached by forward hooks on the instances. Atte
 through transformers' public attention interface, set for this model alone.
 """
 
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import eager_mask
 
-from relp_sae.models import LanguageModel
+from relp_sae.models import LanguageModel, attention_replaced, eager_attention
 from relp_sae.models.family import Role
 from relp_sae.models.language_model import Place
 from relp_sae.rules.rule import Attention, Rule, with_slope_of
@@ -77,36 +73,15 @@ def _gates(model: LanguageModel, rule: Rule, fired: Fired, undo: ExitStack) -> N
         undo.callback(place.module.register_forward_pre_hook(hook).remove)
 
 
-ATTENTION_NAME = "relp_sae_rule"
-_acting: WeakKeyDictionary[nn.Module, Callable[..., Any]] = WeakKeyDictionary()
-
-
-def _dispatch(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-    """The attention function under ATTENTION_NAME: what acts at this very module."""
-    return _acting[module](module, *args, **kwargs)
-
-
-AttentionInterface.register(ATTENTION_NAME, _dispatch)
-# Without a mask function of the same name the mask would be None and attention not causal.
-AttentionMaskInterface.register(ATTENTION_NAME, eager_mask)
-
-
 def _attention(model: LanguageModel, rule: Rule, fired: Fired, undo: ExitStack) -> None:
-    for place in model.places(Role.ATTENTION):
-        module = place.module
-        if module in _acting:  # a composite inside another one: give way to it afterwards
-            undo.callback(_acting.__setitem__, module, _acting[module])
-        else:
-            undo.callback(_acting.pop, module)
-        _acting[module] = _attending(place, rule, fired)
-    before = model.config._attn_implementation
-    undo.callback(model.hf.set_attn_implementation, before)
-    model.hf.set_attn_implementation(ATTENTION_NAME)
+    places = model.places(Role.ATTENTION)
+    functions = {place.module: _attending(place, rule, fired) for place in places}
+    undo.enter_context(attention_replaced(model, functions))
 
 
 def _attending(place: Place, rule: Rule, fired: Fired) -> Callable[..., Any]:
     """The attention function of one place: the rule around the family's own eager attention."""
-    eager = sys.modules[type(place.module).__module__].eager_attention_forward
+    eager = eager_attention(place.module)
 
     def act(
         module: nn.Module,

@@ -56,7 +56,8 @@ def inspect_composite(model: LanguageModel, name: str, ids: Tokens) -> Inspectio
         entry.append(x.detach())
         return added
 
-    with composite.applied(model) as audit, at_sites(model, {Site(0, "resid_pre"): add}):
+    applied = composite.applied(model, rows=len(ids))  # all prompts are one path
+    with applied as audit, at_sites(model, {Site(0, "resid_pre"): add}):
         logits = model.last_logits(ids)
         top = logits[-1].argmax()
         (slope,) = torch.autograd.grad(logits[-1, top], added)

@@ -6,7 +6,8 @@ pass goes through the surrogate. What the surrogate itself evaluates to does not
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from relp_sae.registry import Registry
 Surrogate = Callable[..., Any]
 """By role: norm ``(x, norm: Norm, module) -> y``; activation ``(x, name: str) -> y``; gate
 ``(left, right) -> product``; attention ``(query, key, value, Attention) -> attend's outputs``,
-whose values must be kept."""
+whose values must be kept. That of a two-point rule takes one more argument, ``rows``."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,12 @@ class Rule:
     surrogate: Surrogate
     source: str
     two_point: bool = False
+
+    def on_paths_of(self, rows: int) -> "Rule":
+        """The rule in batches that are made of paths of ``rows`` rows, if that matters to it."""
+        if not self.two_point:
+            return self
+        return replace(self, surrogate=partial(self.surrogate, rows=rows))
 
 
 rules: Registry[Rule] = Registry("rule", "relp_sae.rules")

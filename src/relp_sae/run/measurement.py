@@ -1,7 +1,8 @@
-"""One pass over the prompt pairs: activations at the sites and the metric, of both runs."""
+"""Both prompts of some pairs in one pass: activations at the sites, and the metric."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float
@@ -11,68 +12,97 @@ from relp_sae.errors import InputError
 from relp_sae.metrics.metric import Metric
 from relp_sae.models import LanguageModel, read_sites
 from relp_sae.records import PromptPair, Site
-from relp_sae.tensors import Logits
+from relp_sae.tensors import TokenIds
 
 
 @dataclass(frozen=True)
-class PairActivations:
-    """Activations (pos, d_model) at each site and the behaviour of the two runs of one pair.
+class PairBehaviour:
+    """The metric of the two runs of one pair, in its own unit.
 
     ``clean_right`` and ``corrupted_right`` say whether the answer's logit is above the foil's.
-    Before the first changed token the two runs are the same run, so the corrupted activations are
-    copied there: float noise must not make units out of structural zeros.
     """
 
-    clean: dict[Site, Float[Tensor, "pos d_model"]]
-    corrupted: dict[Site, Float[Tensor, "pos d_model"]]
     clean_metric: float
     corrupted_metric: float
     clean_right: bool
     corrupted_right: bool
 
 
+@dataclass(frozen=True)
+class PairActivations(PairBehaviour):
+    """Activations (pos, d_model) at each site, and the behaviour, of the two runs of one pair.
+
+    Before the first changed token the two runs are the same run, so the corrupted activations are
+    copied there: float noise must not make units out of structural zeros.
+    """
+
+    clean: dict[Site, Float[Tensor, "pos d_model"]]
+    corrupted: dict[Site, Float[Tensor, "pos d_model"]]
+
+    @property
+    def behaviour(self) -> PairBehaviour:
+        """The behaviour alone, which does not hold the activations."""
+        return PairBehaviour(**{one.name: getattr(self, one.name) for one in fields(PairBehaviour)})
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the activations in bytes."""
+        return sum(x.nbytes for run in (self.clean, self.corrupted) for x in run.values())
+
+
 @torch.no_grad()
-def measure_pair(
-    model: LanguageModel, metric: Metric, sites: list[Site], pair: PromptPair
-) -> PairActivations:
-    """Run both prompts of a pair.
+def measure_pairs(
+    model: LanguageModel, metric: Metric, sites: list[Site], pairs: Sequence[PromptPair]
+) -> list[PairActivations]:
+    """Run both prompts of pairs of equal length as one batch, the clean prompts first.
 
     Raises:
-        InputError: the model's metric is not a finite number on this pair.
+        InputError: the model's metric is not a finite number on one of the pairs.
     """
-    clean, clean_logits = _run(model, sites, pair.clean_ids)
-    corrupted, corrupted_logits = _run(model, sites, pair.corrupted_ids)
-    for site in sites:
-        clean[site][: pair.first_change] = corrupted[site][: pair.first_change]
-    return PairActivations(
-        clean,
-        corrupted,
-        _finite(metric, clean_logits, pair, model),
-        _finite(metric, corrupted_logits, pair, model),
-        bool(clean_logits[0, pair.answer] > clean_logits[0, pair.foil]),
-        bool(corrupted_logits[0, pair.answer] > corrupted_logits[0, pair.foil]),
-    )
+    prompts = [*(pair.clean_ids for pair in pairs), *(pair.corrupted_ids for pair in pairs)]
+    seen, logits = read_sites(model, sites, torch.cat([model.token_ids(ids) for ids in prompts]))
+    # One site after the other, so that what the model made goes as its copy comes.
+    merged = {site: _merged(seen.pop(site), pairs) for site in sites}
+    answers, foils = answers_and_foils(model, [*pairs, *pairs])
+    values = metric(logits, answers, foils).tolist()
+    rows = torch.arange(len(prompts), device=logits.device)
+    right = (logits[rows, answers] > logits[rows, foils]).tolist()
+    return [
+        PairActivations(
+            clean_metric=_finite(values[clean], pair, model),
+            corrupted_metric=_finite(values[corrupted], pair, model),
+            clean_right=right[clean],
+            corrupted_right=right[corrupted],
+            clean={site: x[clean] for site, x in merged.items()},
+            corrupted={site: x[corrupted] for site, x in merged.items()},
+        )
+        for pair, clean, corrupted in zip(
+            pairs, range(len(pairs)), range(len(pairs), len(prompts)), strict=True
+        )
+    ]
 
 
-def _run(
-    model: LanguageModel, sites: list[Site], ids: tuple[int, ...]
-) -> tuple[dict[Site, Tensor], Logits]:
-    """Activations (pos, d_model) at the sites and the last logits of one prompt."""
-    seen, logits = read_sites(model, sites, model.token_ids(ids))
-    # A copy, since the two runs are merged before the first changed token.
-    return {site: x[0].clone() for site, x in seen.items()}, logits
+def _merged(
+    x: Float[Tensor, "prompt pos d_model"], pairs: Sequence[PromptPair]
+) -> Float[Tensor, "prompt pos d_model"]:
+    """A copy of x in which the two runs of a pair agree before its first changed token."""
+    x = x.clone()
+    for row, pair in enumerate(pairs):
+        x[row, : pair.first_change] = x[len(pairs) + row, : pair.first_change]
+    return x
 
 
-def _finite(metric: Metric, logits: Logits, pair: PromptPair, model: LanguageModel) -> float:
-    value = metric(logits, *answer_and_foil(model, pair)).item()
+def _finite(value: float, pair: PromptPair, model: LanguageModel) -> float:
     if not math.isfinite(value):
         raise InputError(f"{model.name} gives a metric of {value} on the prompt {pair.clean!r}.")
     return value
 
 
-def answer_and_foil(model: LanguageModel, pair: PromptPair) -> tuple[Tensor, Tensor]:
-    """The pair's answer and foil as batches of one on the model's device."""
+def answers_and_foils(
+    model: LanguageModel, pairs: Sequence[PromptPair]
+) -> tuple[TokenIds, TokenIds]:
+    """The answer and the foil of each pair, on the model's device."""
     return (
-        torch.tensor([pair.answer], device=model.device),
-        torch.tensor([pair.foil], device=model.device),
+        torch.tensor([pair.answer for pair in pairs], device=model.device),
+        torch.tensor([pair.foil for pair in pairs], device=model.device),
     )

@@ -12,10 +12,15 @@ from relp_sae.metrics.metric import Metric
 from relp_sae.models import LanguageModel, forward_order
 from relp_sae.records import FeatureScores, MeasuredPair, PromptPair, Site, Units
 from relp_sae.records.scores import Base, Kind
-from relp_sae.run.measurement import PairActivations, answer_and_foil, measure_pair
+from relp_sae.run.activations import Activations
+from relp_sae.run.measurement import PairBehaviour, answers_and_foils
+from relp_sae.run.recent import Recent
 from relp_sae.run.steps import PairSteps, pair_steps
 from relp_sae.saes import Dictionary, require_fit
 from relp_sae.tensors import Logits, PerExample, Tokens
+
+STEP_BYTES = 2**29
+"""How much of the steps is kept: 512 MiB, or one pair's where that is more."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +69,24 @@ class PairedRun:
         return sorted(self.dictionaries, key=forward_order)
 
     @cached_property
-    def activations(self) -> list[PairActivations]:
-        """Both runs of every pair, dropped ones included, in the order of ``pairs``."""
-        return [measure_pair(self.model, self.metric, self.sites, pair) for pair in self.pairs]
+    def activations(self) -> Activations:
+        """Both runs of every pair, dropped ones included, in the order of ``pairs``.
+
+        Only the last ones asked for are in memory; the others are run again.
+        """
+        return Activations(self.model, self.metric, self.sites, self.pairs)
+
+    @cached_property
+    def behaviours(self) -> list[PairBehaviour]:
+        """The metrics of every pair, and whether the model was right; all of them are kept."""
+        return [seen.behaviour for seen in self.activations]
 
     @cached_property
     def measured(self) -> list[MeasuredPair]:
         """Every pair with its metrics and, if it is dropped, the reason."""
         return [
             MeasuredPair(pair, seen.clean_metric, seen.corrupted_metric, _drop_reason(seen))
-            for pair, seen in zip(self.pairs, self.activations, strict=True)
+            for pair, seen in zip(self.pairs, self.behaviours, strict=True)
         ]
 
     @cached_property
@@ -92,18 +105,22 @@ class PairedRun:
         return kept
 
     def steps(self, pair: int) -> list[PairSteps]:
-        """The steps of one pair at each site, earliest first; kept once they are made."""
-        if pair not in self._steps:
-            seen, start = self.activations[pair], self.pairs[pair].first_change
-            self._steps[pair] = [
-                pair_steps(self.dictionaries[site], seen.clean[site], seen.corrupted[site], start)
-                for site in self.sites
-            ]
+        """The steps of one pair at each site, earliest first; of the last pairs they are kept."""
         return self._steps[pair]
 
     @cached_property
-    def _steps(self) -> dict[int, list[PairSteps]]:
-        return {}
+    def _steps(self) -> Recent[list[PairSteps]]:
+        activations, pairs = self.activations, self.pairs
+        dictionaries = {site: self.dictionaries[site] for site in self.sites}
+
+        def make(pair: int) -> list[PairSteps]:
+            seen, start = activations[pair], pairs[pair].first_change
+            return [
+                pair_steps(dictionary, seen.clean[site], seen.corrupted[site], start)
+                for site, dictionary in dictionaries.items()
+            ]
+
+        return Recent(make, lambda steps: sum(one.nbytes for one in steps), STEP_BYTES)
 
     def units_of(self, pair: int) -> Units:
         """The units of one pair: (site, position, feature), error units last at each position."""
@@ -136,7 +153,7 @@ class PairedRun:
 
     def metric_of(self, pair: int, logits: Logits) -> PerExample:
         """The metric of last logits (batch, vocab) that all belong to one pair."""
-        answer, foil = answer_and_foil(self.model, self.pairs[pair])
+        answer, foil = answers_and_foils(self.model, [self.pairs[pair]])
         return self.metric(logits, answer.expand(len(logits)), foil.expand(len(logits)))
 
     def scores(
@@ -153,5 +170,5 @@ class PairedRun:
         return FeatureScores(kind, name, base, self.units, joined, noise)
 
 
-def _drop_reason(seen: PairActivations) -> str:
+def _drop_reason(seen: PairBehaviour) -> str:
     return "" if seen.clean_right else "the model prefers the foil on the clean prompt"

@@ -1,12 +1,20 @@
 """How good is a dictionary on the very pairs of a run?"""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from relp_sae.records import FeatureScores, Site
+from relp_sae.models import at_sites
+from relp_sae.records import FeatureScores, PromptPair, Site
 from relp_sae.records.manifest import Completeness, SaeQuality
+from relp_sae.run.measurement import answers_and_foils
 from relp_sae.run.paired_run import PairedRun
-from relp_sae.saes import reconstructed
+from relp_sae.saes import Dictionary
+from relp_sae.saes.dictionary import positions_at_once, reconstruction
+from relp_sae.tensors import Resid
 
 
 @torch.no_grad()
@@ -16,28 +24,75 @@ def sae_quality(run: PairedRun, site: Site) -> SaeQuality:
     Positions from the first changed token on, of both runs; the variance is around their mean.
     """
     dictionary = run.dictionaries[site]
-    inputs, errors, active, spliced = [], [], [], []
-    for index in run.kept:
-        seen, start = run.activations[index], run.pairs[index].first_change
-        for x in (seen.clean[site][start:], seen.corrupted[site][start:]):
-            code = dictionary.encode(x)
-            inputs.append(x)
-            errors.append(x - dictionary.decode(code))
-            active.append((code.features != 0).sum(-1))
-        with reconstructed(run.model, dictionary, start):
-            logits = run.model.last_logits(run.model.token_ids(run.pairs[index].clean_ids))
-        spliced.append(run.metric_of(index, logits).item())
-    x, error = torch.cat(inputs).double(), torch.cat(errors).double()
-    variance = (x - x.mean(0)).square().sum()
+    sums, spliced, analysed = _Sums.nothing(run.model.d_model), [], set(run.kept)
+    for members in run.activations.batches:
+        kept = [index for index in members if index in analysed]
+        for index in kept:
+            seen, start = run.activations[index], run.pairs[index].first_change
+            for x in (seen.clean[site][start:], seen.corrupted[site][start:]):
+                for part in x.split(positions_at_once(dictionary)):
+                    sums = sums.with_positions(part, dictionary)
+        if kept:
+            spliced += _spliced_metrics(run, dictionary, [run.pairs[index] for index in kept])
     return SaeQuality(
         source=dictionary.source,
         trained_on=dictionary.model_name,
         sha256=dictionary.sha256(),
-        l0=torch.cat(active).double().mean().item(),
-        explained_variance=(1 - error.square().sum() / variance).item(),
-        clean_metric=float(np.mean([run.activations[i].clean_metric for i in run.kept])),
+        l0=sums.active / sums.positions,
+        explained_variance=1 - sums.squared_error / sums.variance,
+        clean_metric=float(np.mean([run.behaviours[i].clean_metric for i in run.kept])),
         spliced_clean_metric=float(np.mean(spliced)),
     )
+
+
+def _spliced_metrics(
+    run: PairedRun, dictionary: Dictionary, pairs: list[PromptPair]
+) -> list[float]:
+    """The clean metric of pairs of equal length with the reconstruction in place of x."""
+    model = run.model
+
+    def change(x: Resid) -> Resid:
+        change = reconstruction(dictionary, x) - x
+        for row, pair in enumerate(pairs):
+            change[row, : pair.first_change] = 0
+        return change
+
+    with at_sites(model, {dictionary.site: change}):
+        logits = model.last_logits(torch.cat([model.token_ids(pair.clean_ids) for pair in pairs]))
+    return run.metric(logits, *answers_and_foils(model, pairs)).tolist()
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Over positions: of x (d_model,) and its square, of |x - x_hat|^2 and of active features."""
+
+    positions: int
+    x: Float[Tensor, "d_model"]
+    squares: Float[Tensor, "d_model"]
+    squared_error: float
+    active: int
+
+    @staticmethod
+    def nothing(d_model: int) -> "_Sums":
+        zeros = torch.zeros(d_model, dtype=torch.float64)
+        return _Sums(0, zeros, zeros, 0.0, 0)
+
+    def with_positions(self, x: Float[Tensor, "pos d_model"], dictionary: Dictionary) -> "_Sums":
+        """These sums and those over more positions."""
+        code = dictionary.encode(x)
+        error = (x - dictionary.decode(code)).double()
+        return _Sums(
+            self.positions + len(x),
+            self.x + x.double().sum(0).cpu(),
+            self.squares + x.double().square().sum(0).cpu(),
+            self.squared_error + error.square().sum().item(),
+            self.active + int((code.features != 0).sum()),
+        )
+
+    @property
+    def variance(self) -> float:
+        """sum |x - mean x|^2."""
+        return (self.squares - self.x.square() / self.positions).sum().item()
 
 
 def error_share(truth: FeatureScores, site: str) -> float:
@@ -55,14 +110,15 @@ def completeness(run: PairedRun, estimate: FeatureScores) -> dict[str, Completen
     equal has no relative error and is left out.
     """
     units, found = estimate.units, {}
+    totals = np.array([one.clean_metric - one.corrupted_metric for one in run.measured])
+    asked = np.array([pair for pair in run.kept if totals[pair]], dtype=int)
     for site in run.sites:
-        errors = []
-        for pair in run.kept:
-            total = run.measured[pair].clean_metric - run.measured[pair].corrupted_metric
-            here = (units.pair == pair) & (units.site == str(site))
-            if total:
-                errors.append(abs(estimate.score[here].sum() - total) / abs(total))
-        if site.kind.startswith("resid") and errors:
-            largest, median = float(np.max(errors)), float(np.median(errors))
-            found[str(site)] = Completeness(largest=largest, median=median)
+        if not site.kind.startswith("resid") or not len(asked):
+            continue
+        here = units.site == str(site)
+        sums = np.bincount(units.pair[here], estimate.score[here], minlength=len(totals))
+        errors = np.abs(sums - totals)[asked] / np.abs(totals[asked])
+        found[str(site)] = Completeness(
+            largest=float(errors.max()), median=float(np.median(errors))
+        )
     return found

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from relp_sae.records import Site
 from relp_sae.tensors import Decoder, FeatureActs, Resid
+
+FEATURE_BYTES = 2**25
+"""How large one dense tensor of features (pos, d_sae) may be: 32 MiB. Encoding makes several."""
 
 
 @dataclass(frozen=True)
@@ -67,3 +71,15 @@ class Dictionary(Protocol):
     def sha256(self) -> str:
         """A hash over the weights."""
         ...
+
+
+def positions_at_once(dictionary: Dictionary) -> int:
+    """How many positions have their features within ``FEATURE_BYTES``; at least one."""
+    W_dec = dictionary.W_dec
+    return max(1, FEATURE_BYTES // max(1, len(W_dec) * W_dec.element_size()))
+
+
+def reconstruction(dictionary: Dictionary, x: Resid) -> Resid:
+    """decode(encode(x)), the features of only so many positions at a time being in memory."""
+    rows = x.reshape(-1, x.shape[-1]).split(positions_at_once(dictionary))
+    return torch.cat([dictionary.decode(dictionary.encode(part)) for part in rows]).view_as(x)

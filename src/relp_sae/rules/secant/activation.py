@@ -11,9 +11,9 @@ from relp_sae.rules.rule import Rule, rules
 from relp_sae.rules.secant.rows import before
 
 
-def activation_surrogate(x: Tensor, name: str) -> Tensor:
+def activation_surrogate(x: Tensor, name: str, rows: int) -> Tensor:
     """y = x * slope, the slope of the activation function ``name`` between the ends; same shape."""
-    return x * chord(ACT2FN[name], before(x), x.detach())
+    return x * chord(ACT2FN[name], before(x, rows), x.detach())
 
 
 def chord(function: Callable[[Tensor], Tensor], start: Tensor, end: Tensor) -> Tensor:
@@ -26,10 +26,9 @@ def chord(function: Callable[[Tensor], Tensor], start: Tensor, end: Tensor) -> T
     near = apart.abs() < torch.finfo(end.dtype).eps ** (1 / 3)
     slope = (function(end) - function(start)) / apart.where(~near, 1)
     with torch.enable_grad():
-        between = ((start + end) / 2)[near].requires_grad_()
+        between = ((start + end) / 2).requires_grad_()
         (tangent,) = torch.autograd.grad(function(between).sum(), between)
-    slope[near] = tangent
-    return slope
+    return torch.where(near, tangent, slope)
 
 
 rules.register("secant-activation")(

@@ -16,7 +16,9 @@ Scores = Float[Tensor, "row head query key"]
 """Attention scores, probabilities, or their logarithms."""
 
 
-def attention_surrogate(query: Tensor, key: Tensor, value: Tensor, attention: Attention) -> Any:
+def attention_surrogate(
+    query: Tensor, key: Tensor, value: Tensor, attention: Attention, rows: int
+) -> Any:
     """softmax(q k) v between the two ends; the family's own outputs are kept.
 
     Query, key and value have shape (row, head, pos, d_head); with grouped heads, key and value
@@ -29,30 +31,31 @@ def attention_surrogate(query: Tensor, key: Tensor, value: Tensor, attention: At
     out, *rest = attention.attend(query.detach(), key.detach(), value.detach())
     groups = query.shape[1] // key.shape[1]
     key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
-    scores, change = _scores(query, key, attention)
+    scores, change = _scores(query, key, attention, rows)
     if attention.mask is not None:
         scores = scores + attention.mask
     log_p = scores.log_softmax(-1)
-    pattern = softmax_surrogate(change, log_p)
+    pattern = softmax_surrogate(change, log_p, rows)
     p = log_p.exp()
     _require_same(p @ value.detach(), out.transpose(1, 2))
-    mixed = pattern @ middle(value) + middle(p) @ value
+    mixed = pattern @ middle(value, rows) + middle(p, rows) @ value
     return with_slope_of(mixed.transpose(1, 2), out), *rest
 
 
-def _scores(query: Tensor, key: Tensor, attention: Attention) -> tuple[Scores, Scores]:
+def _scores(query: Tensor, key: Tensor, attention: Attention, rows: int) -> tuple[Scores, Scores]:
     """The scores as they are, and a linear stand-in whose slopes are those between the ends."""
     raw = query.detach() @ key.detach().mT * attention.scaling
-    change = (query @ middle(key).mT + middle(query) @ key.mT) * attention.scaling
+    change = (query @ middle(key, rows).mT + middle(query, rows) @ key.mT) * attention.scaling
     if attention.softcap is None:
         return raw, change
     cap = attention.softcap
-    return cap * torch.tanh(raw / cap), change * chord(torch.tanh, before(raw) / cap, raw / cap)
+    slope = chord(torch.tanh, before(raw, rows) / cap, raw / cap)
+    return cap * torch.tanh(raw / cap), change * slope
 
 
-def softmax_surrogate(scores: Scores, log_p: Scores) -> Scores:
+def softmax_surrogate(scores: Scores, log_p: Scores, rows: int) -> Scores:
     """d_p = L (d_s - <w, d_s>) with w = L / sum(L), L the logarithmic mean of p_o and p_c."""
-    weight = logarithmic_mean(before(log_p), log_p.detach())
+    weight = logarithmic_mean(before(log_p, rows), log_p.detach())
     share = weight / weight.sum(-1, keepdim=True)
     return weight * (scores - (share * scores).sum(-1, keepdim=True))
 

@@ -7,9 +7,9 @@ from relp_sae.rules.rule import Rule, rules
 from relp_sae.rules.secant.rows import middle
 
 
-def gate_surrogate(left: Tensor, right: Tensor) -> Tensor:
+def gate_surrogate(left: Tensor, right: Tensor, rows: int) -> Tensor:
     """d(left right) = d_left mean(right) + mean(left) d_right, exactly; same shape as both."""
-    return left * middle(right) + middle(left) * right
+    return left * middle(right, rows) + middle(left, rows) * right
 
 
 rules.register("secant-gate")(

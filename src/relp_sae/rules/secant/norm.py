@@ -7,7 +7,7 @@ from relp_sae.rules.rule import Rule, rules
 from relp_sae.rules.secant.rows import before, middle
 
 
-def norm_surrogate(x: Tensor, norm: Norm, module: nn.Module) -> Tensor:
+def norm_surrogate(x: Tensor, norm: Norm, module: nn.Module, rows: int) -> Tensor:
     """y = x r w with r = 1/s and s = sqrt(mean(x^2) + eps); x is centred first for LayerNorm.
 
     d_y = w (d_x mean(r) + mean(x) kappa d_v) with d_v = mean(2 mean(x) d_x) over d_model and
@@ -17,9 +17,9 @@ def norm_surrogate(x: Tensor, norm: Norm, module: nn.Module) -> Tensor:
     centred = x - x.mean(-1, keepdim=True) if norm.centred else x
     variance = centred.detach().pow(2).mean(-1, keepdim=True)
     end = (variance + getattr(module, norm.eps)).sqrt()
-    start = before(end)
+    start = before(end, rows)
     kappa = -1 / (start * end * (start + end))
-    between = middle(centred)
+    between = middle(centred, rows)
     change_of_variance = (2 * between * centred).mean(-1, keepdim=True)
     weight = module.weight
     assert isinstance(weight, Tensor)

@@ -1,0 +1,124 @@
+"""How much memory does patching take, at a large dictionary and long prompts?
+
+    python benchmarks/memory.py --memory 1GB
+
+A fresh process loads the embedded model and a random TopK SAE of 131,072 features, finds the units
+of one IOI pair made 512 tokens long (neutral text before the sentence), and patches them all within
+the budget. Printed: the most resident memory while it does, what of that are the weights and the
+Python packages, and what is left for the rest.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from random_sae import random_sae
+from resident import Peak, resident
+
+SITE, D_MODEL = "resid_pre.15", 576
+"""Of the embedded model."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to measure. ``length`` 0 leaves the prompts as they are."""
+
+    sae: str
+    pairs: int = 1
+    length: int = 0
+    memory: str | None = None
+    device: str = "cpu"
+
+
+def measured(asked: Asked) -> dict[str, Any]:
+    """Measure in a process of its own, so that nothing but the run is in it."""
+    command = [sys.executable, str(Path(__file__).resolve()), "--inside", json.dumps(asdict(asked))]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def inside(asked: Asked) -> dict[str, Any]:
+    """Measure in this process. All sizes are in bytes."""
+    from workload import METRIC, MODEL, TASK, lengthened
+
+    import relp_sae as rs
+
+    imported = resident()
+    model = rs.load_model(MODEL, device=asked.device)
+    saes = rs.load_saes(asked.sae, device=asked.device)
+    pairs = rs.tasks[TASK](model.tokenizer, n=asked.pairs, seed=0)
+    if asked.length:
+        pairs = [lengthened(pair, asked.length, model.tokenizer) for pair in pairs]
+    weights = sum(weight.nbytes for weight in model.hf.parameters()) + sum(
+        weight.nbytes for one in saes.values() for weight in one.sae.parameters()
+    )
+    budget = {} if asked.memory is None else {"memory": asked.memory}
+    with Peak() as peak:
+        run = rs.PairedRun(model, saes, pairs, rs.metrics[METRIC])
+        units = len(run.units)
+        rs.patch(run, "denoise", engine="packed", **budget)
+    return {
+        **asdict(asked),
+        "units": units,
+        "weights": weights,
+        "imported": imported,
+        "before": peak.before,
+        "peak": peak.bytes,
+        "added": peak.bytes - peak.before,
+        "left": peak.bytes - weights - imported,
+        "process_peak": _process_peak(),
+        **_gpu(asked.device),
+    }
+
+
+def _process_peak() -> int:
+    """The most that the process ever held, loading included: kilobytes on Linux, bytes on macOS."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
+
+
+def _gpu(device: str) -> dict[str, int]:
+    if not device.startswith("cuda"):
+        return {}
+    import torch
+
+    return {"gpu_peak": torch.cuda.max_memory_allocated(device)}
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """The figures in words."""
+    gb = {key: f"{value / 1e9:.2f} GB" for key, value in found.items() if isinstance(value, int)}
+    on_gpu = f"; on the GPU {gb['gpu_peak']}" if "gpu_peak" in found else ""
+    return (
+        f"peak {gb['peak']}: weights {gb['weights']}, Python and its packages {gb['imported']}, "
+        f"the rest {gb['left']}. Finding {found['units']} units and patching them added "
+        f"{gb['added']} to the {gb['before']} before; budget {found['memory'] or 'by default'}; "
+        f"with loading the process held {gb['process_peak']} at most{on_gpu}."
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--memory", help="the budget, such as 1GB; by default what is available")
+    parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--d-sae", type=int, default=131072)
+    parser.add_argument("--pairs", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--inside", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.inside:
+        print(json.dumps(inside(Asked(**json.loads(asked.inside)))))
+        return
+    with random_sae(SITE, D_MODEL, asked.d_sae) as sae:
+        found = measured(Asked(str(sae), asked.pairs, asked.length, asked.memory, asked.device))
+    print(f"{asked.d_sae} features, prompts of {asked.length} tokens: {sentence(found)}")
+
+
+if __name__ == "__main__":
+    main()

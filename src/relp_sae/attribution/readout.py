@@ -1,0 +1,50 @@
+"""The metric of a batch of pairs, from the stream behind the last block."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from relp_sae.run import PairedRun
+from relp_sae.run.measurement import answers_and_foils
+from relp_sae.tensors import Logits, PerExample, TokenIds
+
+
+@dataclass(frozen=True)
+class Readout:
+    """Which logits the metric of some pairs needs, and where their answers and foils are in them.
+
+    ``tokens`` are those whose logits are computed, None for the whole vocabulary. Every pair has
+    equally many rows, side by side.
+    """
+
+    run: PairedRun
+    tokens: Int[Tensor, "vocab"] | None
+    answer: TokenIds
+    foil: TokenIds
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs there are."""
+        return len(self.answer)
+
+    def logits(self, x: Float[Tensor, "row pos d_model"]) -> Logits:
+        """Logits at the last position, from the last block's output."""
+        return self.run.model.unembed(x[:, -1], self.tokens)
+
+    def metric(self, logits: Logits) -> PerExample:
+        """The metric of each row."""
+        rows = len(logits) // self.pairs
+        answer, foil = (ids.repeat_interleave(rows) for ids in (self.answer, self.foil))
+        return self.run.metric(logits, answer, foil)
+
+
+def readout(run: PairedRun, pairs: Sequence[int]) -> Readout:
+    """What the run's metric reads for some of its pairs."""
+    answers, foils = answers_and_foils(run.model, [run.pairs[pair] for pair in pairs])
+    if run.metric.reads == "vocabulary":
+        return Readout(run, None, answers, foils)
+    first = torch.arange(len(pairs), device=answers.device)
+    return Readout(run, torch.cat([answers, foils]), first, len(pairs) + first)

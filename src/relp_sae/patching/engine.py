@@ -1,0 +1,35 @@
+"""An engine: how the metric of many changed runs is computed."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from relp_sae.patching.interventions import Interventions
+from relp_sae.registry import Registry
+from relp_sae.run import PairedRun
+
+Changes = Float[np.ndarray, "_"]
+"""m(run with its steps) - m(run without) of each run, in the metric's unit, float64 (runs,)."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Computes changed runs. Engines differ in speed, not in what they find."""
+
+    def changes(self, run: PairedRun, interventions: Sequence[Interventions]) -> list[Changes]:
+        """The change of the metric in every run of each of the interventions.
+
+        Both terms of a difference come from the same computation, so that what its rounding adds
+        to every run cancels.
+
+        Raises:
+            InputError: the memory budget does not hold a single run.
+            RunError: the engine does not compute what the model does.
+        """
+        ...
+
+
+engines: Registry[Callable[[int | None], Engine]] = Registry("engine", "relp_sae.patching")
+"""Name -> an engine made for a memory budget in bytes; None: found automatically."""

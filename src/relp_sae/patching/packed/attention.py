@@ -1,0 +1,128 @@
+"""Which rows see which keys, for rows of many runs and prompts that stand side by side.
+
+Everything in a block but attention works on single rows. So the rows of all runs form one axis,
+``(1, row, d_model)``, the family's own blocks are called on it, and only the attention function
+knows that a run's row sees the keys of its unchanged prompt before the run's start, and from there
+on its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from relp_sae.patching.packed.prompts import Prompt
+
+
+def attend(
+    query: Float[Tensor, "head run query d_head"],
+    own: tuple[Float[Tensor, "kv run own d_head"], Float[Tensor, "kv run own d_head"]],
+    shared: tuple[Float[Tensor, "kv shared d_head"], Float[Tensor, "kv shared d_head"]],
+    mask: Float[Tensor, "query seen"],
+    scaling: float,
+    softcap: float | None,
+) -> Float[Tensor, "head run query d_head"]:
+    """softmax(scaling q k + mask) v over keys and values that runs share, and each run's own.
+
+    ``mask`` is over the shared keys, then the own ones. With a soft cap the scores pass through
+    softcap * tanh(scores / softcap) before the mask. The shared part is one matrix product for all
+    runs; heads that share a key and value head stand next to each other.
+    """
+    (key, value), (shared_key, shared_value) = own, shared
+    before = shared_key.shape[1]
+    q = query.unflatten(0, (len(key), -1))
+    scores = torch.einsum("kgrqd,krod->kgrqo", q, key)
+    if before:
+        scores = torch.cat([torch.einsum("kgrqd,ksd->kgrqs", q, shared_key), scores], dim=-1)
+    scores = scores * scaling
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    wide = torch.promote_types(scores.dtype, torch.float32)
+    pattern = (scores + mask).softmax(-1, dtype=wide).to(q.dtype)
+    mixed = torch.einsum("kgrqo,krod->kgrqd", pattern[..., before:], value)
+    if before:
+        mixed = mixed + torch.einsum("kgrqs,ksd->kgrqd", pattern[..., :before], shared_value)
+    return mixed.flatten(0, 1)
+
+
+KeysValues = tuple[Float[Tensor, "_ _ _ _"], Float[Tensor, "_ _ _ _"]]
+"""Keys and values of a span's runs, (kv, run, pos, d_head) each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Span:
+    """Rows of runs of one prompt: the positions from ``first`` to before ``end`` of each run.
+
+    From position ``start`` on a run sees its own keys, before it those of the unchanged prompt.
+    ``rows`` is where in the row axis they stand, run by run.
+    """
+
+    prompt: "Prompt"
+    start: int
+    first: int
+    end: int
+    runs: int
+    rows: slice | Tensor
+
+    def of(self, x: Float[Tensor, "1 head row d_head"]) -> Float[Tensor, "head run pos d_head"]:
+        """This span's part of queries, keys or values."""
+        return x[0, :, self.rows].unflatten(1, (self.runs, self.end - self.first))
+
+
+class Stopped(Exception):  # noqa: N818 - no error: the way out of a block at its attention
+    """Carries the keys and values (1, kv, row, d_head) of a block's rows."""
+
+    def __init__(self, key: Tensor, value: Tensor) -> None:
+        super().__init__()
+        self.key, self.value = key, value
+
+
+class PackedAttention:
+    """The attention function of one block of a packed pass.
+
+    ``spans`` are the rows of the call; None stops the block there. ``earlier`` holds the keys and
+    values of each span's runs between ``start`` and ``first``, where these two differ.
+    """
+
+    def __init__(self, block: int) -> None:
+        self.block = block
+        self.spans: Sequence[Span] | None = None
+        self.earlier: Sequence[KeysValues | None] = ()
+
+    def __call__(
+        self,
+        _module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        _mask: Tensor | None,
+        **kwargs: Any,
+    ) -> tuple[Float[Tensor, "1 row head d_head"], None]:
+        """The family's attention on packed rows; see `attention_replaced`."""
+        if self.spans is None:
+            raise Stopped(key, value)
+        scaling, softcap = constants(query, kwargs)
+        out = query.new_empty(1, query.shape[2], query.shape[1], value.shape[3])
+        for span, earlier in zip(self.spans, self.earlier, strict=True):
+            keys, values = span.of(key), span.of(value)
+            if earlier is not None:
+                keys, values = torch.cat([earlier[0], keys], 2), torch.cat([earlier[1], values], 2)
+            prompt_keys, prompt_values = span.prompt.keys_values[self.block]
+            shared = prompt_keys[:, : span.start], prompt_values[:, : span.start]
+            mask = span.prompt.masks[self.block][span.first : span.end, : span.end]
+            own = keys, values
+            mixed = attend(span.of(query), own, shared, mask, scaling, softcap)
+            out[0, span.rows] = mixed.permute(1, 2, 0, 3).flatten(0, 1)
+        return out, None
+
+
+def constants(query: Tensor, kwargs: dict[str, Any]) -> tuple[float, float | None]:
+    """The scaling and the soft cap of an attention call.
+
+    A family that gives no scaling divides by the root of d_head.
+    """
+    return kwargs.get("scaling") or query.shape[-1] ** -0.5, kwargs.get("softcap")

@@ -1,0 +1,56 @@
+"""The activations of all pairs, of which only the last ones asked for are in memory."""
+
+from collections.abc import Iterator, Sequence
+
+from relp_sae.metrics.metric import Metric
+from relp_sae.models import LanguageModel
+from relp_sae.records import PromptPair, Site
+from relp_sae.run.batches import batches
+from relp_sae.run.measurement import PairActivations, measure_pairs
+from relp_sae.run.recent import Recent
+
+ACTIVATION_BYTES = 2**29
+"""How much of the activations is kept: 512 MiB, or one batch of pairs where that is more."""
+
+
+class Activations:
+    """Both runs of every pair, in the order of ``pairs``: ``[index]``, ``len`` and iteration.
+
+    Pairs are run in ``batches`` of indices, which do not depend on what was asked for before, so
+    that what was dropped comes back bit for bit.
+
+    Raises:
+        InputError: at a request, when the model's metric is not a finite number.
+    """
+
+    def __init__(
+        self, model: LanguageModel, metric: Metric, sites: list[Site], pairs: Sequence[PromptPair]
+    ) -> None:
+        token = len(sites) * model.d_model * model.dtype.itemsize  # bytes
+        # Half of what is kept, so that no batch is dropped while its neighbours are gone through.
+        self.batches = together = batches(pairs, ACTIVATION_BYTES // 2 // token)
+        self._length = len(pairs)
+        self._place = {
+            pair: (batch, row)
+            for batch, members in enumerate(together)
+            for row, pair in enumerate(members)
+        }
+
+        def measure(batch: int) -> list[PairActivations]:
+            return measure_pairs(model, metric, sites, [pairs[i] for i in together[batch]])
+
+        self._measured = Recent(measure, _nbytes, ACTIVATION_BYTES)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, pair: int) -> PairActivations:
+        batch, row = self._place[range(self._length)[pair]]
+        return self._measured[batch][row]
+
+    def __iter__(self) -> Iterator[PairActivations]:
+        return (self[pair] for pair in range(self._length))
+
+
+def _nbytes(batch: list[PairActivations]) -> int:
+    return sum(one.nbytes for one in batch)
