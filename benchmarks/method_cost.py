@@ -74,7 +74,7 @@ def print_costs(run: rs.PairedRun, found: dict[str, float], rate: float) -> None
 def main() -> None:
     """Measure at the SAE's site and at all whole nodes, and print two tables."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--pairs", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=6)
     asked = parser.parse_args()
     model = rs.load_model("smollm2-135m")

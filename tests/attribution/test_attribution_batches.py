@@ -18,7 +18,10 @@ from relp_sae.attribution import (
     slopes,
     unit_scores,
 )
+from relp_sae.attribution.activations import BOTH, activations
 from relp_sae.attribution.batches import TOKENS
+from relp_sae.attribution.readout import readout
+from relp_sae.metrics import metrics
 from relp_sae.records import Site
 from relp_sae.records.site import KINDS
 
@@ -140,6 +143,22 @@ def test_a_failure_on_the_way_leaves_the_model_as_it_was(model, make_run, state_
         handle.remove()
     assert state_of(model) == before
     np.testing.assert_array_equal(attribute(run, name).score, expected)
+
+
+@pytest.mark.parametrize("metric", metrics)
+def test_the_readout_has_the_metric_of_whole_passes(model, make_run, metric):
+    """From the last block on, with the logits that the metric reads and no others."""
+    run = make_run(model, "resid_post.2", metric=metric)
+    seen = activations(run, [1, 0], BOTH, run.sites)[run.sites[0]]
+    read = readout(run, [1, 0])
+    assert (read.tokens is None) == (run.metric.reads == "vocabulary")
+    found = read.metric(read.logits(seen))
+    expected = [
+        value
+        for pair in (1, 0)
+        for value in (run.measured[pair].corrupted_metric, run.measured[pair].clean_metric)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_decoder_rows_are_gathered_in_pieces(mixed, family, monkeypatch):

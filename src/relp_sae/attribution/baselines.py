@@ -4,20 +4,28 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from relp_sae.attribution.method import Method, Passes, methods
-from relp_sae.attribution.unit_scores import slope_scores
+from relp_sae.attribution.unit_scores import UNITS, slope_scores
 from relp_sae.records.scores import Base
 from relp_sae.run import PairedRun
 from relp_sae.run.measurement import answers_and_foils
+from relp_sae.run.steps import PairSteps
 
 
 def delta_norm(run: PairedRun, pairs: Sequence[int], _base: Base) -> list[np.ndarray]:
     """|delta| * ||W_dec||: the length of each unit's step (units,), never negative."""
     return [
-        torch.cat([steps.vector.norm(dim=-1) for steps in run.steps(pair)]).double().cpu().numpy()
+        torch.cat([_lengths(steps) for steps in run.steps(pair)]).double().cpu().numpy()
         for pair in pairs
     ]
+
+
+def _lengths(steps: PairSteps) -> Float[Tensor, "units"]:
+    rows = torch.arange(len(steps.pos)).split(UNITS)
+    return torch.cat([steps.vectors(some).norm(dim=-1) for some in rows])
 
 
 def direct(run: PairedRun, pairs: Sequence[int], _base: Base) -> list[np.ndarray]:
