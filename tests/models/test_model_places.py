@@ -160,3 +160,18 @@ def test_loading_draws_no_random_numbers_of_the_caller(save_tiny, family):
     torch.manual_seed(3)
     load_model(str(folder))
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_soft_cap_behind_the_unembedding_is_noticed(model, monkeypatch):
+    """Scores and effects are of the unembedding's logits, so nothing may come after it."""
+    plain = model.hf.forward
+
+    def capped(*args, **kwargs):
+        found = plain(*args, **kwargs)
+        found.logits = 2 * torch.tanh(found.logits / 2)
+        return found
+
+    verify(model)
+    monkeypatch.setattr(model.hf, "forward", capped)
+    with pytest.raises(RunError, match="its logits are not those of the unembedding alone"):
+        verify(model)

@@ -181,7 +181,7 @@ def test_a_budget_too_small_for_one_unit_names_what_is_needed(tiny_run):
 def test_a_budget_bounds_the_rows(gpt2_model):
     row = row_bytes(gpt2_model, 10)
     assert longest_batch(gpt2_model, 10, 55 * row) == 55
-    assert longest_batch(gpt2_model, 10, 10**12) == longest_batch(gpt2_model, 10) == 2048
+    assert longest_batch(gpt2_model, 10, 10**12) == longest_batch(gpt2_model, 10) == 1024
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ Two summaries of the same units. The *mean* of the per-pair values weighs every 
 same and is the headline. The *pooled* value takes the units of all pairs at once: pairs with large
 effects weigh more, and differences between pairs enter. Both carry the interval of one bootstrap
 over pairs, in which the pooled measure is recomputed on the units of every resample. That takes
-minutes for some measures: these have a pooled value and no interval of it. In the parts of a run
-only those made of moments have one, for they cost next to nothing.
+minutes for some measures: these have a pooled value and no interval of it. Those made of moments
+always have one, for they cost next to nothing; the others only for all parts together, and up to
+``MOST`` units counted again.
 """
 
 import numpy as np
@@ -23,6 +24,9 @@ from relp_sae.faithfulness.resampling import (
     with_interval,
 )
 from relp_sae.records import EVERYWHERE, Agreement, FeatureScores, Interval
+
+MOST = 2e7
+"""Units times resamples up to which a measure that is not made of moments is resampled pooled."""
 
 TOO_COSTLY = "no interval of the pooled value: too costly to resample (its mean over pairs has one)"
 
@@ -83,7 +87,8 @@ def pooled_interval(
     value, reason = value_or_reason(measured, np.ones(len(aligned.truth)))
     if reason:
         return Interval(value, np.nan, np.nan, reason)
-    if measure.costly or (in_part and not isinstance(measured, OfMoments)):
+    too_costly = in_part or len(aligned.truth) * len(draws) > MOST
+    if measure.costly or (too_costly and not isinstance(measured, OfMoments)):
         return Interval(value, np.nan, np.nan, TOO_COSTLY)
     resampled, reasons = resample(measured, draws, aligned.pair_index)
     populated = int(np.count_nonzero(aligned.features))

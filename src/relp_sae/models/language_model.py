@@ -133,7 +133,9 @@ class LanguageModel:
 
     def last_logits(self, ids: Tokens) -> Logits:
         """Logits at the last position of unpadded token ids; shape (batch, vocab)."""
-        return self.hf(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]
+        # The head of many rows at once: given (batch, 1, d_model), it is read once for each row.
+        hidden = self.hf.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        return self.module(self.family.unembed)(hidden[:, -1])
 
     def unembed(
         self, last: Float[Tensor, "batch d_model"], tokens: Int[Tensor, "vocab"] | None = None

@@ -20,7 +20,8 @@ def verify(model: LanguageModel) -> None:
     """Check that the model is what its family's declaration says.
 
     Every declared part exists, runs once a pass, and computes what its role is declared to; the
-    blocks' outputs add up to the stream; and adding at any kind of site moves the logits.
+    blocks' outputs add up to the stream; the logits are the unembedding's, with nothing (no soft
+    cap) behind it; and adding at any kind of site moves them.
 
     Raises:
         InputError: a declared part is missing.
@@ -37,6 +38,10 @@ def verify(model: LanguageModel) -> None:
         mid, mlp, post = (seen[Site(layer, k)] for k in ("resid_mid", "mlp_out", "resid_post"))
         if mlp.shape != mid.shape or not _alike(mid + mlp, post):
             raise _misfit(model, f"resid_mid + mlp_out is not resid_post in block {layer}")
+    whole = model.hf(input_ids=ids, use_cache=False).logits[:, -1]
+    last = seen[Site(model.n_layers - 1, "resid_post")][:, -1]
+    if not _alike(whole, model.unembed(last)) or not _alike(whole, logits):
+        raise _misfit(model, "its logits are not those of the unembedding alone (a soft cap?)")
     for site in sites:
         with at_sites(model, {site: _bump}):
             if torch.equal(model.last_logits(ids), logits):

@@ -10,7 +10,7 @@ from relp_sae.models import LanguageModel
 SHARE = 0.25
 """Of the memory that is available when a batch is planned: what its rows may take."""
 
-ROWS = {"cpu": 2048, "cuda": 65536}
+ROWS = {"cpu": 1024, "cuda": 65536}
 """Rows beyond which matrix products gain nothing more. On a CPU larger batches leave the cache."""
 
 

@@ -1,6 +1,7 @@
 """What changed runs share with their unchanged prompt: stream, keys and values, and mask."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,7 +10,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from relp_sae.errors import RunError
-from relp_sae.models import LanguageModel, at_sites, attention_replaced, eager_attention
+from relp_sae.models import (
+    LanguageModel,
+    at_sites,
+    attention_replaced,
+    eager_attention,
+    started_at,
+)
 from relp_sae.models.attention import AttentionFunction
 from relp_sae.models.family import Role
 from relp_sae.patching.packed.attention import attend, constants
@@ -62,7 +69,8 @@ def unchanged_prompts(
         for first in range(0, len(alike), batch):
             some = alike[first : first + batch]
             tokens = torch.tensor([one for _, one in some], device=run.model.device)
-            stream, kept = _recorded(run.model, tokens, wanted)
+            with _from_where_it_is_known(run, [context for context, _ in some], wanted[0]):
+                stream, kept = _recorded(run.model, tokens, wanted)
             for i, (context, _) in enumerate(some):
                 found[context] = Prompt(
                     pair=context[0],
@@ -72,6 +80,18 @@ def unchanged_prompts(
                     masks={block: one.mask for block, one in kept.items()},
                 )
     return found
+
+
+def _from_where_it_is_known(
+    run: PairedRun, contexts: Sequence[Context], block: int
+) -> AbstractContextManager[None]:
+    """Passes begin at a block whose input the run has recorded, and else at the tokens."""
+    entry = Site(block, "resid_pre")
+    if entry not in run.dictionaries:
+        return nullcontext()
+    seen = [(run.activations[pair], clean) for pair, clean in contexts]
+    x = [(one.clean if clean else one.corrupted)[entry] for one, clean in seen]
+    return started_at(run.model, block, torch.stack(x))
 
 
 class _Kept(NamedTuple):
@@ -101,7 +121,7 @@ def _recorded(
     }
     reading = {_entry(model, block): storing(block) for block in blocks}
     with attention_replaced(model, functions), at_sites(model, reading):
-        model.last_logits(ids)
+        model.hf.base_model(input_ids=ids, use_cache=False)  # without an unembedding
     return stream, kept
 
 
