@@ -20,10 +20,10 @@ from relp_sae.attribution import (
 )
 from relp_sae.attribution.activations import BOTH, activations
 from relp_sae.attribution.batches import TOKENS
-from relp_sae.attribution.readout import readout
 from relp_sae.metrics import metrics
 from relp_sae.records import Site
 from relp_sae.records.site import KINDS
+from relp_sae.run.readout import readout
 
 NAMES = [*methods, "secant:3"]
 SEEING = [name for name in NAMES if method_named(name).passes(1).forwards]
@@ -152,7 +152,7 @@ def test_the_readout_has_the_metric_of_whole_passes(model, make_run, metric):
     seen = activations(run, [1, 0], BOTH, run.sites)[run.sites[0]]
     read = readout(run, [1, 0])
     assert (read.tokens is None) == (run.metric.reads == "vocabulary")
-    found = read.metric(read.logits(seen))
+    found = read.metric(read.logits(seen[:, -1]))
     expected = [
         value
         for pair in (1, 0)

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from relp_sae.attribution.activations import BOTH, activations, entry_of
 from relp_sae.attribution.method import Method, Passes, methods
-from relp_sae.attribution.readout import Readout, readout
 from relp_sae.attribution.slopes import PairSlopes, added_slopes, along, nothing_added
 from relp_sae.attribution.unit_scores import slope_scores
 from relp_sae.records import Site
 from relp_sae.records.scores import Base
 from relp_sae.rules import composites
 from relp_sae.run import PairedRun
+from relp_sae.run.readout import Readout, readout
 from relp_sae.tensors import Logits
 
 STREAM_AFTER = {"attn_out": "resid_mid", "mlp_out": "resid_post"}

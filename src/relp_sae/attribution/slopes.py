@@ -18,11 +18,11 @@ from relp_sae.attribution.activations import (
     entry_of,
     read_through,
 )
-from relp_sae.attribution.readout import Readout, readout
 from relp_sae.models import at_sites, started_at
 from relp_sae.records import Site
 from relp_sae.rules import composites
 from relp_sae.run import PairedRun
+from relp_sae.run.readout import Readout, readout
 from relp_sae.tensors import Logits
 
 PairSlopes = Float[Tensor, "pair pos d_model"]
@@ -89,7 +89,7 @@ def added_slopes(
     end = Site(model.n_layers - 1, "resid_post")
     with torch.enable_grad(), started_at(model, entry.layer, x), at_sites(model, additions):
         after = read_through(model, [end], tokens)[end]
-        summed = total(read.logits(after))
+        summed = total(read.logits(after[:, -1]))
     slopes = torch.autograd.grad(summed, list(leaves.values()))
     return dict(zip(leaves, slopes, strict=True))
 

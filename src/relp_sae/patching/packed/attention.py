@@ -32,21 +32,26 @@ def attend(
     softcap * tanh(scores / softcap) before the mask. The shared part is one matrix product for all
     runs; heads that share a key and value head stand next to each other.
     """
-    (key, value), (shared_key, shared_value) = own, shared
-    before = shared_key.shape[1]
-    q = query.unflatten(0, (len(key), -1))
-    scores = torch.einsum("kgrqd,krod->kgrqo", q, key)
+    (key, value), before = own, shared[0].shape[1]
+    groups = len(query) // len(key)
+    q = query.unflatten(0, (len(key), groups))
+    scores = torch.einsum("kgrqd,krod->kgrqo", q, key).flatten(0, 1)
+    # A product for each head, not for each key head: rows of packed queries need no copy for it.
+    shared_key, shared_value = (x.repeat_interleave(groups, dim=0) for x in shared)
     if before:
-        scores = torch.cat([torch.einsum("kgrqd,ksd->kgrqs", q, shared_key), scores], dim=-1)
+        seen = torch.bmm(query.flatten(1, 2), shared_key.mT)
+        scores = torch.cat([seen.unflatten(1, query.shape[1:3]), scores], dim=-1)
     scores = scores * scaling
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
     wide = torch.promote_types(scores.dtype, torch.float32)
-    pattern = (scores + mask).softmax(-1, dtype=wide).to(q.dtype)
-    mixed = torch.einsum("kgrqo,krod->kgrqd", pattern[..., before:], value)
+    pattern = (scores + mask).softmax(-1, dtype=wide).to(query.dtype)
+    of_own = pattern[..., before:].unflatten(0, (len(key), groups))
+    mixed = torch.einsum("kgrqo,krod->kgrqd", of_own, value).flatten(0, 1)
     if before:
-        mixed = mixed + torch.einsum("kgrqs,ksd->kgrqd", pattern[..., :before], shared_value)
-    return mixed.flatten(0, 1)
+        seen = torch.bmm(pattern[..., :before].flatten(1, 2), shared_value)
+        mixed = mixed + seen.view_as(mixed)
+    return mixed
 
 
 KeysValues = tuple[Float[Tensor, "_ _ _ _"], Float[Tensor, "_ _ _ _"]]

@@ -19,11 +19,14 @@ from relp_sae.patching.packed.attention import PackedAttention
 from relp_sae.patching.packed.forward import last_stream
 from relp_sae.patching.packed.groups import Group, entry_of, groups_of, packs, unchanged
 from relp_sae.patching.packed.prompts import Context, Prompt, unchanged_prompts
-from relp_sae.patching.packed.readout import metric_at
 from relp_sae.run import PairedRun
+from relp_sae.run.readout import readout
 
 Values = list[Float[Tensor, "_"]]
 """The metric of each group's runs."""
+
+LOGITS = 2**24
+"""How many logits stand in memory at once, where the metric reads the whole vocabulary."""
 
 log = logging.getLogger("relp_sae")
 
@@ -129,9 +132,17 @@ def _metrics(
         rows_of.setdefault(group.prompt.pair, []).append(i)
     found: dict[int, Tensor] = {}
     for pair, mine in rows_of.items():
-        metric = metric_at(run, pair, torch.cat([last[i] for i in mine]))
+        metric = _metric(run, pair, torch.cat([last[i] for i in mine]))
         found |= dict(zip(mine, metric.split([len(last[i]) for i in mine]), strict=True))
     return [found[i] for i in range(len(pack))]
+
+
+def _metric(run: PairedRun, pair: int, last: Float[Tensor, "run d_model"]) -> Float[Tensor, "run"]:
+    """The metric of runs of one pair from the stream behind the last block; float64."""
+    read = readout(run, [pair])
+    width = run.model.config.vocab_size if read.tokens is None else len(read.tokens)
+    parts = last.split(max(1, LOGITS // width))
+    return torch.cat([read.metric(read.logits(part)) for part in parts]).double().cpu()
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from relp_sae.run import PairedRun
 from relp_sae.run.measurement import answers_and_foils
+from relp_sae.run.paired_run import PairedRun
 from relp_sae.tensors import Logits, PerExample, TokenIds
 
 
@@ -30,9 +30,9 @@ class Readout:
         """How many pairs there are."""
         return len(self.answer)
 
-    def logits(self, x: Float[Tensor, "row pos d_model"]) -> Logits:
-        """Logits at the last position, from the last block's output."""
-        return self.run.model.unembed(x[:, -1], self.tokens)
+    def logits(self, last: Float[Tensor, "row d_model"]) -> Logits:
+        """Logits from the last block's output at the last position."""
+        return self.run.model.unembed(last, self.tokens)
 
     def metric(self, logits: Logits) -> PerExample:
         """The metric of each row."""
