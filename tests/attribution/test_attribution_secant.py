@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers.models.llama import modeling_llama
 
 from relp_sae.attribution import attribute, batches, method_named
 from relp_sae.attribution.secant import STREAM_AFTER
@@ -17,22 +16,7 @@ from relp_sae.records.site import KINDS
 STREAM = [f"{kind}.{layer}" for layer in range(3) for kind in KINDS if kind not in STREAM_AFTER]
 
 
-@pytest.fixture(autouse=True)
-def float64_throughout(monkeypatch):
-    """Hugging Face's Llama without its detours through float32, which are no part of the maths."""
-
-    def norm(self, x):
-        return self.weight * (
-            x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
-        )
-
-    softmax = torch.nn.functional.softmax
-    monkeypatch.setattr(modeling_llama.LlamaRMSNorm, "forward", norm)
-    monkeypatch.setattr(
-        modeling_llama.nn.functional,
-        "softmax",
-        lambda x, dim, dtype=None: softmax(x, dim),  # noqa: ARG005
-    )
+pytestmark = pytest.mark.usefixtures("float64_throughout")
 
 
 def sums_and_totals(run, method):

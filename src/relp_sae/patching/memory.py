@@ -29,7 +29,7 @@ def longest_batch(model: LanguageModel, length: int, memory: int | None = None) 
     least = 2 * length
     if budget // row < least:
         raise InputError(
-            f"A memory budget of {budget / 1e6:.1f} MB is too small: a prompt of {length} tokens "
+            f"A memory budget of {budget / 1e6:.3g} MB is too small: a prompt of {length} tokens "
             f"of {model.name} needs {least * row / 1e6:.1f} MB. Give --memory at least that."
         )
     return max(rows, least)

@@ -19,7 +19,7 @@ from relp_sae.models import (
 )
 from relp_sae.models.attention import AttentionFunction
 from relp_sae.models.family import Role
-from relp_sae.patching.packed.attention import attend, constants
+from relp_sae.patching.packed.attend import attend, constants
 from relp_sae.records import Site
 from relp_sae.run import PairedRun
 from relp_sae.tensors import Resid, Tokens
