@@ -18,6 +18,7 @@ from relp_sae.patching.memory import longest_batch
 from relp_sae.patching.packed.attention import PackedAttention
 from relp_sae.patching.packed.forward import last_stream
 from relp_sae.patching.packed.groups import Group, entry_of, groups_of, packs, unchanged
+from relp_sae.patching.packed.products import faster_products
 from relp_sae.patching.packed.prompts import Context, Prompt, unchanged_prompts
 from relp_sae.run import PairedRun
 from relp_sae.run.readout import readout
@@ -49,7 +50,8 @@ class PackedEngine:
         waiting = deque(packs(_groups(run, interventions, limit), limit))
         found = [torch.zeros(len(one.starts), dtype=torch.float64) for one in interventions]
         base: dict[Prompt, Tensor] = {}  # each prompt's unchanged run comes before its others
-        with _packed_attention(run.model) as attention:
+        first = min(entry_of(one.site).block for one in interventions)
+        with faster_products(run.model, first), _packed_attention(run.model) as attention:
             while waiting:
                 values = self._attempt(run, attention, waiting[0])
                 if values is None:
