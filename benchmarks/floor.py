@@ -74,13 +74,13 @@ def useful_flops_of(run: rs.PairedRun, rows: np.ndarray) -> int:
 
 def issued_flops(call: Callable[[], object]) -> int:
     """The matrix products that a call really makes, counted by PyTorch. Slow: not to be timed."""
-    mapping = {torch.ops.mkldnn._linear_pointwise.default: _onednn_flops}
+    mapping = {torch.ops.mkldnn._linear_pointwise: _onednn_flops}
     with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         call()
     return counter.get_total_flops()
 
 
-def _onednn_flops(x: torch.Size, weight: torch.Size, *_args: Any, **_kwargs: Any) -> int:
+def _onednn_flops(x: torch.Size, weight: torch.Size, *_args: Any, **_shape: Any) -> int:
     """Of the packed engine's linear layers, which PyTorch's counter does not know."""
     return 2 * math.prod(x) * weight[0]
 

@@ -33,7 +33,6 @@ def test_the_product_is_the_layer(layer):
         torch.testing.assert_close(product(x).double(), exact, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama"])
 def test_layers_from_a_block_on_are_replaced_for_a_while(family, load_tiny):
     model = load_tiny(family, "float32")
     replaced = [
@@ -52,7 +51,7 @@ def test_float64_and_layers_that_something_took_over_are_left_alone(load_tiny):
         assert not any("forward" in vars(part) for part in model.hf.modules())
     model = load_tiny("llama", "float32")
     part = next(part for part in model.blocks[0].modules() if type(part) is nn.Linear)
-    part.forward = taken_over = nn.Identity()
+    part.forward = taken_over = lambda x: x
     try:
         with faster_products(model, 0):
             assert part.forward is taken_over
