@@ -19,16 +19,44 @@ import torch
 
 D_MODEL, N_LAYERS, N_HEADS = 32, 3, 4
 
+_GPT_NEO = {
+    **{"hidden_size": D_MODEL, "num_layers": N_LAYERS, "num_heads": N_HEADS, "window_size": 4},
+    **{"attention_types": [[["global", "local"], 1], [["global"], 1]]},
+    **{"max_position_embeddings": 64, "bos_token_id": 0, "eos_token_id": 0},
+}
+_GPT_NEOX = {
+    **{"hidden_size": D_MODEL, "num_hidden_layers": N_LAYERS, "intermediate_size": 48},
+    **{"num_attention_heads": N_HEADS, "max_position_embeddings": 64},
+    **{"bos_token_id": 0, "eos_token_id": 0},
+}
+_LLAMA = {
+    **{"hidden_size": D_MODEL, "num_hidden_layers": N_LAYERS, "intermediate_size": 48},
+    **{"num_attention_heads": N_HEADS, "num_key_value_heads": 2, "rms_norm_eps": 1e-5},
+    **{"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1, "max_position_embeddings": 64},
+}
+_WINDOW = {"sliding_window": 4}
+_GEMMA = {**_LLAMA, "head_dim": 12}  # more in all heads together than the stream is wide
+_GEMMA_3 = {
+    **{**_GEMMA, **_WINDOW, "query_pre_attn_scalar": 12},
+    "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+}
 TINY_CONFIGS: dict[str, dict[str, Any]] = {
     "gpt2": {
         **{"n_embd": D_MODEL, "n_layer": N_LAYERS, "n_head": N_HEADS, "n_positions": 64},
         **{"bos_token_id": 0, "eos_token_id": 0},
     },
-    "llama": {
-        **{"hidden_size": D_MODEL, "num_hidden_layers": N_LAYERS, "intermediate_size": 48},
-        **{"num_attention_heads": N_HEADS, "num_key_value_heads": 2, "rms_norm_eps": 1e-5},
-        **{"bos_token_id": 0, "eos_token_id": 0, "max_position_embeddings": 64},
-    },
+    "gpt_neo": _GPT_NEO,
+    "gpt_neox": _GPT_NEOX,
+    "llama": _LLAMA,
+    "mistral": {**_LLAMA, **_WINDOW},
+    "qwen2": _LLAMA,
+    "qwen3": {**_LLAMA, "head_dim": 8},
+    "gemma": _GEMMA,
+    "gemma2": {**_GEMMA, **_WINDOW, "final_logit_softcapping": 5.0, "attn_logit_softcapping": 3.0},
+    "gemma3_text": _GEMMA_3,
+    "gemma3": {"text_config": _GEMMA_3},
+    "phi3": _LLAMA,
+    "olmo2": _LLAMA,
 }
 """Family -> what its configuration needs beside the vocabulary's size."""
 

@@ -1,6 +1,5 @@
 """Loads a causal language model and says by role where its parts are."""
 
-from relp_sae.models.attention import attention_replaced, eager_attention
 from relp_sae.models.blocks import BlockCall, block_calls, started_at
 from relp_sae.models.language_model import LanguageModel
 from relp_sae.models.loading import load_model
@@ -10,9 +9,7 @@ __all__ = [
     "BlockCall",
     "LanguageModel",
     "at_sites",
-    "attention_replaced",
     "block_calls",
-    "eager_attention",
     "forward_order",
     "load_model",
     "read_sites",

@@ -38,14 +38,14 @@ def block_calls(model: LanguageModel, positions: Int[Tensor, "row"]) -> list[Blo
 
     Positions may repeat: rows of many prompts can stand side by side. Everything in a block works
     on single rows but attention, for which these calls hold no mask: it has to be replaced (see
-    ``attention_replaced``) by a function that knows which rows see each other.
+    ``LanguageModel.attention_replaced``) by a function that knows which rows see each other.
     """
     calls: list[BlockCall] = []
 
-    def record(block: nn.Module) -> Callable[..., Tensor]:
-        def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def record(block: nn.Module) -> Callable[..., Any]:
+        def forward(x: Tensor, *args: Any, **kwargs: Any) -> Any:
             calls.append(BlockCall(block, args, kwargs))
-            return x
+            return _as_block(model, x)
 
         return forward
 
@@ -53,7 +53,7 @@ def block_calls(model: LanguageModel, positions: Int[Tensor, "row"]) -> list[Blo
     with ExitStack() as undo:
         for block in model.blocks:
             _override(block, record(block), undo)
-        model.hf.base_model(
+        model.base(
             inputs_embeds=nothing.expand(1, len(positions), model.d_model),
             position_ids=positions[None].to(model.device),
             attention_mask=nothing.expand(1, 1, 1, 1),  # of this shape it is taken as it is
@@ -77,7 +77,7 @@ def started_at(model: LanguageModel, layer: int, x: Resid) -> Iterator[None]:
 
     with ExitStack() as undo:
         for block in model.blocks[:layer]:
-            _override(block, lambda hidden_states, *_args, **_kwargs: hidden_states, undo)
+            _override(block, lambda x, *_args, **_kwargs: _as_block(model, x), undo)
         # First of the block's hooks: others, such as an addition at its input, come after it.
         handle = model.blocks[layer].register_forward_pre_hook(
             replaced, prepend=True, with_kwargs=True
@@ -86,7 +86,12 @@ def started_at(model: LanguageModel, layer: int, x: Resid) -> Iterator[None]:
         yield
 
 
-def _override(block: nn.Module, forward: Callable[..., Tensor], undo: ExitStack) -> None:
+def _as_block(model: LanguageModel, x: Tensor) -> Any:
+    """``x`` as the model's own loop expects it of a block."""
+    return (x, None) if model.family.blocks_return_tuples else x
+
+
+def _override(block: nn.Module, forward: Callable[..., Any], undo: ExitStack) -> None:
     """Put ``forward`` before the block's own, which is its class's, until ``undo``."""
     if "forward" in vars(block):
         raise RuntimeError("a block whose forward is overridden already cannot be passed over")

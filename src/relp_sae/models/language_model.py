@@ -1,5 +1,7 @@
 """A Hugging Face causal language model with its parts found by role."""
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,10 +12,26 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from relp_sae.errors import InputError
+from relp_sae.models.attention import AttentionFunction
 from relp_sae.models.family import Family, Gate, Norm, Role
+from relp_sae.models.soft_cap import SoftCap
 from relp_sae.models.weights import weights_sha256
 from relp_sae.records import Site
+from relp_sae.records.site import KINDS
 from relp_sae.tensors import Logits, Tokens
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One factor of a gate: a part of what ``module`` puts out, of ``parts`` side by side."""
+
+    module: nn.Module
+    index: int = 0
+    parts: int = 1
+
+    def of(self, output: Tensor) -> Tensor:
+        """The factor."""
+        return output.chunk(self.parts, dim=-1)[self.index]
 
 
 @dataclass(frozen=True)
@@ -21,13 +39,14 @@ class Place:
     """One part of the model that plays a role.
 
     ``module`` is the part itself; for a gate it is the projection that takes the product, and
-    ``branches`` are the two modules whose outputs are multiplied.
+    ``branches`` are the two whose outputs are multiplied. ``function`` names an activation's.
     """
 
     role: Role
     name: str
     module: nn.Module
-    branches: tuple[nn.Module, ...] = ()
+    branches: tuple[Branch, ...] = ()
+    function: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +76,29 @@ class LanguageModel:
 
     @property
     def config(self) -> Any:
-        return self.hf.config
+        """The language model's configuration."""
+        return self.hf.config.get_text_config()
+
+    @cached_property
+    def base(self) -> nn.Module:
+        """The part that runs the blocks and the final norm, without the unembedding."""
+        return self.module(self.family.base) if self.family.base else self.hf.base_model
+
+    @cached_property
+    def soft_cap(self) -> SoftCap | None:
+        """What the logits pass through at the end, where the model has that."""
+        cap = getattr(self.config, self.family.soft_cap) if self.family.soft_cap else None
+        return None if cap is None else SoftCap(cap)
+
+    def attention_replaced(
+        self, functions: Mapping[nn.Module, AttentionFunction]
+    ) -> AbstractContextManager[None]:
+        """Inside the context each attention module calls its function; see `AttentionCalls`."""
+        return self.family.attention_calls.replaced(self.hf, functions)
+
+    def eager_attention(self, module: nn.Module) -> AttentionFunction:
+        """The family's own attention function of an attention module."""
+        return self.family.attention_calls.eager(module)
 
     @property
     def device(self) -> torch.device:
@@ -107,7 +148,11 @@ class LanguageModel:
         paths = [f"{family.blocks}.{layer}.{p}" for layer in range(self.n_layers) for p in parts]
         if role is Role.NORM:
             paths.append(family.final_norm)
-        return [Place(role, path, self.module(path)) for path in paths]
+        function = self.activation_name if role is Role.ACTIVATION else ""
+        places = [Place(role, path, self.module(path), function=function) for path in paths]
+        if role is Role.ACTIVATION and self.soft_cap is not None:
+            places.append(Place(role, family.soft_cap, self.soft_cap.tanh, function="tanh"))
+        return places
 
     def _gates(self, gate: Gate) -> list[Place]:
         return [
@@ -115,7 +160,10 @@ class LanguageModel:
                 Role.GATE,
                 f"{self.family.blocks}.{layer}.{gate.into}",
                 self.in_block(layer, gate.into),
-                (self.in_block(layer, gate.left), self.in_block(layer, gate.right)),
+                (
+                    Branch(self.in_block(layer, gate.left)),
+                    Branch(self.in_block(layer, gate.right), *gate.right_part),
+                ),
             )
             for layer in range(self.n_layers)
         ]
@@ -124,18 +172,29 @@ class LanguageModel:
         """Check that the model has ``site``.
 
         Raises:
-            InputError: the layer is out of range.
+            InputError: the layer is out of range, or the blocks have no such point.
         """
         if site.layer >= self.n_layers:
             raise InputError(
                 f"{self.name} has no site {site}: its layers are 0 to {self.n_layers - 1}."
             )
+        if site.kind not in self.site_kinds:
+            raise InputError(
+                f"{self.name} has no site {site}: in its blocks attention and MLP stand side by "
+                f"side, so there is nothing between them. It has {', '.join(self.site_kinds)}."
+            )
+
+    @property
+    def site_kinds(self) -> tuple[str, ...]:
+        """The kinds of sites that the blocks have."""
+        parallel = self.family.parallel(self.config)
+        return tuple(kind for kind in KINDS if not (parallel and kind == "resid_mid"))
 
     def last_logits(self, ids: Tokens) -> Logits:
         """Logits at the last position of unpadded token ids; shape (batch, vocab)."""
         # The head of many rows at once: given (batch, 1, d_model), it is read once for each row.
-        hidden = self.hf.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        return self.module(self.family.unembed)(hidden[:, -1])
+        hidden = self.base(input_ids=ids, use_cache=False).last_hidden_state
+        return self._capped(self.module(self.family.unembed)(hidden[:, -1]))
 
     def unembed(
         self, last: Float[Tensor, "batch d_model"], tokens: Int[Tensor, "vocab"] | None = None
@@ -143,10 +202,13 @@ class LanguageModel:
         """Logits of ``tokens``, or of all, from the last block's output."""
         final_norm, head = self.module(self.family.final_norm), self.module(self.family.unembed)
         if tokens is None:
-            return head(final_norm(last))
+            return self._capped(head(final_norm(last)))
         bias = getattr(head, "bias", None)
         chosen = self.unembedding()[tokens], None if bias is None else bias[tokens]
-        return nn.functional.linear(final_norm(last), *chosen)
+        return self._capped(nn.functional.linear(final_norm(last), *chosen))
+
+    def _capped(self, logits: Logits) -> Logits:
+        return logits if self.soft_cap is None else self.soft_cap(logits)
 
     def unembedding(self) -> Float[Tensor, "vocab d_model"]:
         """The unembedding matrix W_U, one row per token."""

@@ -8,6 +8,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging as transformers_logging
@@ -53,7 +54,7 @@ def _read(
     """Family, tokenizer and Hugging Face model, as they are on disk."""
     local = Path(source).is_dir()  # then nothing is asked of the Hub
     config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=local)
-    family = _family_of(name, config.model_type)
+    family = _family_of(name, config)
     family.refuse(config)
     tokenizer = AutoTokenizer.from_pretrained(
         source, trust_remote_code=False, local_files_only=local
@@ -102,11 +103,22 @@ def parse_dtype(dtype: str) -> torch.dtype:
     return DTYPES[dtype]
 
 
-def _family_of(name: str, model_type: str) -> Family:
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+"""Attributes by which configurations of transformers say that a model is a mixture of experts."""
+
+
+def _family_of(name: str, config: PreTrainedConfig) -> Family:
+    model_type = config.model_type
+    if any(getattr(config.get_text_config(), attribute, None) for attribute in EXPERTS):
+        raise InputError(
+            f"{name} ({model_type}) is a mixture of experts. The propagation rules do not reach "
+            "its router and experts, so no score would be what it says. Use a dense model."
+        )
     if model_type not in families:
         raise InputError(
             f"{name} is of family '{model_type}', which is not declared yet. Known families: "
-            f"{', '.join(families)}. A family is one file: see docs/adding.md."
+            f"{', '.join(families)}. A family is one file: see docs/adding.md, and prove it with "
+            "'relp-sae check MODEL'."
         )
     return families[model_type]
 

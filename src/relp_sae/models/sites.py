@@ -63,8 +63,8 @@ def _store(seen: dict[Site, Tensor], site: Site) -> Addition:
 
 
 def _attach(model: LanguageModel, site: Site, addition: Addition) -> list[RemovableHandle]:
-    block = model.blocks[site.layer]
-    attention = model.in_block(site.layer, model.family.attention)
+    block, family = model.blocks[site.layer], model.family
+    attention = model.in_block(site.layer, family.attention_out or family.attention)
     match site.kind:
         case "resid_pre":
             return [block.register_forward_pre_hook(_on_input(addition), with_kwargs=True)]
@@ -73,7 +73,7 @@ def _attach(model: LanguageModel, site: Site, addition: Addition) -> list[Remova
         case "attn_out":
             return [attention.register_forward_hook(_on_output(addition))]
         case "mlp_out":
-            mlp = model.in_block(site.layer, model.family.mlp)
+            mlp = model.in_block(site.layer, family.mlp_out or family.mlp)
             return [mlp.register_forward_hook(_on_output(addition))]
         case _:  # resid_mid = block input + attention output, reached through the latter
             block_input: list[Tensor] = []

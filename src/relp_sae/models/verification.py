@@ -12,7 +12,9 @@ from relp_sae.models.family import Role
 from relp_sae.models.language_model import LanguageModel, Place
 from relp_sae.models.sites import at_sites, read_sites
 from relp_sae.records import Site
-from relp_sae.records.site import KINDS
+
+STREAM = ("resid_pre", "attn_out", "mlp_out", "resid_post")
+"""The first three add up to the last, whether attention and MLP follow each other or not."""
 
 
 @torch.no_grad()
@@ -20,8 +22,8 @@ def verify(model: LanguageModel) -> None:
     """Check that the model is what its family's declaration says.
 
     Every declared part exists, runs once a pass, and computes what its role is declared to; the
-    blocks' outputs add up to the stream; the logits are the unembedding's, with nothing (no soft
-    cap) behind it; and adding at any kind of site moves them.
+    blocks' outputs add up to the stream; the logits are the unembedding's, with nothing but the
+    declared soft cap behind it; and adding at any kind of site moves them.
 
     Raises:
         InputError: a declared part is missing.
@@ -32,16 +34,16 @@ def verify(model: LanguageModel) -> None:
     ids = torch.arange(1, 5, device=model.device)[None] % model.config.vocab_size
     _verify_roles(model, ids)
     layers = sorted({0, model.n_layers // 2, model.n_layers - 1})
-    sites = [Site(layer, kind) for layer in layers for kind in KINDS]
+    sites = [Site(layer, kind) for layer in layers for kind in model.site_kinds]
     seen, logits = read_sites(model, sites, ids)
     for layer in layers:
-        mid, mlp, post = (seen[Site(layer, k)] for k in ("resid_mid", "mlp_out", "resid_post"))
-        if mlp.shape != mid.shape or not _alike(mid + mlp, post):
-            raise _misfit(model, f"resid_mid + mlp_out is not resid_post in block {layer}")
+        pre, attention, mlp, post = (seen[Site(layer, kind)] for kind in STREAM)
+        if not attention.shape == mlp.shape == post.shape or not _alike(pre + attention + mlp, post):
+            raise _misfit(model, f"{' + '.join(STREAM[:3])} is not {STREAM[3]} in block {layer}")
     whole = model.hf(input_ids=ids, use_cache=False).logits[:, -1]
     last = seen[Site(model.n_layers - 1, "resid_post")][:, -1]
     if not _alike(whole, model.unembed(last)) or not _alike(whole, logits):
-        raise _misfit(model, "its logits are not those of the unembedding alone (a soft cap?)")
+        raise _misfit(model, "its logits are not those of the unembedding (an undeclared soft cap?)")
     for site in sites:
         with at_sites(model, {site: _bump}):
             if torch.equal(model.last_logits(ids), logits):
@@ -50,7 +52,7 @@ def verify(model: LanguageModel) -> None:
 
 def _verify_roles(model: LanguageModel, ids: Tensor) -> None:
     places = [place for role in Role for place in model.places(role)]
-    modules = {module for place in places for module in (place.module, *place.branches)}
+    modules = {module for place in places for module in _modules(place)}
     runs: Counter[nn.Module] = Counter()
     inputs: dict[nn.Module, Tensor] = {}
     outputs: dict[nn.Module, Any] = {}
@@ -68,7 +70,7 @@ def _verify_roles(model: LanguageModel, ids: Tensor) -> None:
         for handle in handles:
             handle.remove()
     for place in places:
-        for module in (place.module, *place.branches):
+        for module in _modules(place):
             if runs[module] != 1:
                 raise _misfit(
                     model,
@@ -77,6 +79,10 @@ def _verify_roles(model: LanguageModel, ids: Tensor) -> None:
                 )
         if not _computes_its_role(model, place, inputs, outputs):
             raise _misfit(model, f"the {place.role} at {place.name} computes something else")
+
+
+def _modules(place: Place) -> list[nn.Module]:
+    return [place.module, *(branch.module for branch in place.branches)]
 
 
 def _computes_its_role(
@@ -94,20 +100,20 @@ def _computes_its_role(
                 _normalised(model, module, x), outputs[module]
             )
         case Role.ACTIVATION:
-            name = model.activation_name
+            name = place.function
             return name in ACT2FN and _alike(ACT2FN[name](x), outputs[module])
         case Role.GATE:
-            left, right = (outputs[branch] for branch in place.branches)
+            left, right = (branch.of(outputs[branch.module]) for branch in place.branches)
             return _alike(left * right, x)
 
 
 def _normalised(model: LanguageModel, module: nn.Module, x: Tensor) -> Tensor:
     """What a norm is declared to compute; see ``Norm``."""
-    weight, bias = module.weight, getattr(module, "bias", None)
-    assert isinstance(weight, Tensor)
+    bias = getattr(module, "bias", None)
     centred = x - x.mean(-1, keepdim=True) if model.norm.centred else x
     eps = getattr(module, model.norm.eps)
-    y = centred * torch.rsqrt(centred.pow(2).mean(-1, keepdim=True) + eps) * weight
+    y = centred * torch.rsqrt(centred.pow(2).mean(-1, keepdim=True) + eps)
+    y = y * model.norm.weight(module)
     return y if bias is None else y + bias
 
 

@@ -23,7 +23,7 @@ def longest_batch(model: LanguageModel, length: int, memory: int | None = None) 
     Raises:
         InputError: the budget does not hold one prompt and the unchanged run beside it.
     """
-    budget = int(SHARE * available(model.device)) if memory is None else memory
+    budget = budget_of(model.device, memory)
     row = row_bytes(model, length)
     rows = min(budget // row, ROWS.get(model.device.type, max(ROWS.values())))
     least = 2 * length
@@ -46,6 +46,11 @@ def row_bytes(model: LanguageModel, length: int) -> int:
     widest = max(widest, *(w.shape[1] for w in model.blocks[0].parameters() if w.ndim == 2))
     numbers = 10 * model.d_model + 4 * widest + 4 * model.config.num_attention_heads * length
     return numbers * max(4, torch.finfo(model.dtype).bits // 8)
+
+
+def budget_of(device: torch.device, memory: int | None) -> int:
+    """``memory``, and by default a share of what the device has available, in bytes."""
+    return int(SHARE * available(device)) if memory is None else memory
 
 
 def available(device: torch.device) -> int:

@@ -1,7 +1,7 @@
 """How a rule is made to act at the places of each role, and undone.
 
 Norms, activations and gates are reached by forward hooks on the instances. Attention is reached
-through transformers' public attention interface, set for this model alone.
+through the function that its family calls, replaced for this model alone.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from relp_sae.models import LanguageModel, attention_replaced, eager_attention
+from relp_sae.models import LanguageModel
 from relp_sae.models.family import Role
 from relp_sae.models.language_model import Place
 from relp_sae.rules.rule import Attention, Rule, with_slope_of
@@ -44,7 +44,7 @@ def _activations(model: LanguageModel, rule: Rule, fired: Fired, undo: ExitStack
 
         def hook(_module: nn.Module, args: tuple, y: Tensor, place: Place = place) -> Tensor:
             fired(place)
-            return with_slope_of(rule.surrogate(args[0], model.activation_name), y)
+            return with_slope_of(rule.surrogate(args[0], place.function), y)
 
         undo.callback(place.module.register_forward_hook(hook).remove)
 
@@ -65,23 +65,25 @@ def _gates(model: LanguageModel, rule: Rule, fired: Fired, undo: ExitStack) -> N
             seen: dict[nn.Module, Tensor] = seen,
         ) -> Tensor:
             fired(place)
-            left, right = (seen.pop(branch) for branch in place.branches)
+            left, right = (branch.of(seen.pop(branch.module)) for branch in place.branches)
             return with_slope_of(rule.surrogate(left, right), args[0])
 
         for branch in place.branches:
-            undo.callback(branch.register_forward_hook(remember).remove)
+            undo.callback(branch.module.register_forward_hook(remember).remove)
         undo.callback(place.module.register_forward_pre_hook(hook).remove)
 
 
 def _attention(model: LanguageModel, rule: Rule, fired: Fired, undo: ExitStack) -> None:
     places = model.places(Role.ATTENTION)
-    functions = {place.module: _attending(place, rule, fired) for place in places}
-    undo.enter_context(attention_replaced(model, functions))
+    functions = {place.module: _attending(model, place, rule, fired) for place in places}
+    undo.enter_context(model.attention_replaced(functions))
 
 
-def _attending(place: Place, rule: Rule, fired: Fired) -> Callable[..., Any]:
+def _attending(
+    model: LanguageModel, place: Place, rule: Rule, fired: Fired
+) -> Callable[..., Any]:
     """The attention function of one place: the rule around the family's own eager attention."""
-    eager = eager_attention(place.module)
+    eager = model.eager_attention(place.module)
 
     def act(
         module: nn.Module,

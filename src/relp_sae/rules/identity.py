@@ -20,6 +20,12 @@ def _normal_cdf(x: Tensor) -> Tensor:
     return 0.5 * (1 + torch.erf(x / math.sqrt(2)))
 
 
+def _tanh_over_x(x: Tensor) -> Tensor:
+    """From its series where the quotient would lose digits, which is 1 at 0."""
+    near = x.abs() < 1e-2
+    return torch.where(near, 1 - x**2 / 3 + 2 * x**4 / 15, torch.tanh(x) / x.where(~near, 1))
+
+
 # In closed form: act(x) / x computed as a division is 0/0 at 0, where the factor is 1/2.
 FACTORS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": _normal_cdf,
@@ -27,6 +33,7 @@ FACTORS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_pytorch_tanh": _gelu_tanh,
     "silu": torch.sigmoid,
     "swish": torch.sigmoid,
+    "tanh": _tanh_over_x,
     "relu": lambda x: (x > 0).to(x.dtype),
 }
 """act(x) / x by the configuration's name of the activation function."""

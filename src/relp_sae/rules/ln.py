@@ -14,9 +14,7 @@ def ln_surrogate(x: Tensor, norm: Norm, module: nn.Module) -> Tensor:
     """
     centred = x - x.mean(-1, keepdim=True) if norm.centred else x
     scale = torch.rsqrt(centred.pow(2).mean(-1, keepdim=True) + getattr(module, norm.eps))
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    return centred * scale.detach() * weight
+    return centred * scale.detach() * norm.weight(module)
 
 
 rules.register("ln")(Rule(Role.NORM, ln_surrogate, "Ali et al. 2022, arXiv 2202.07304"))

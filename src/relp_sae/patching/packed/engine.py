@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from relp_sae.errors import RunError
-from relp_sae.models import LanguageModel, attention_replaced
+from relp_sae.models import LanguageModel
 from relp_sae.models.family import Role
 from relp_sae.patching.engine import Changes, engines
 from relp_sae.patching.interventions import Interventions
@@ -18,7 +18,7 @@ from relp_sae.patching.memory import longest_batch
 from relp_sae.patching.packed.attention import PackedAttention
 from relp_sae.patching.packed.forward import last_stream
 from relp_sae.patching.packed.groups import Group, entry_of, groups_of, packs, unchanged
-from relp_sae.patching.packed.products import faster_products
+from relp_sae.patching.packed.products import Products
 from relp_sae.patching.packed.prompts import Context, Prompt, unchanged_prompts
 from relp_sae.run import PairedRun
 from relp_sae.run.readout import readout
@@ -42,6 +42,7 @@ class PackedEngine:
     def __init__(self, memory: int | None = None) -> None:
         self.memory = memory
         self.most_rows: int | None = None  # once the memory ran out
+        self._products = Products(memory)
 
     @torch.no_grad()
     def changes(self, run: PairedRun, interventions: Sequence[Interventions]) -> list[Changes]:
@@ -51,7 +52,7 @@ class PackedEngine:
         found = [torch.zeros(len(one.starts), dtype=torch.float64) for one in interventions]
         base: dict[Prompt, Tensor] = {}  # each prompt's unchanged run comes before its others
         first = min(entry_of(one.site).block for one in interventions)
-        with faster_products(run.model, first), _packed_attention(run.model) as attention:
+        with self._products.faster(run.model, first), _packed_attention(run.model) as attention:
             while waiting:
                 values = self._attempt(run, attention, waiting[0])
                 if values is None:
@@ -121,7 +122,7 @@ def _packed_attention(model: LanguageModel) -> Iterator[list[PackedAttention]]:
     """Inside the context the model's attention modules call these, block by block."""
     modules = [place.module for place in model.places(Role.ATTENTION)]
     attention = [PackedAttention(block) for block in range(len(modules))]
-    with attention_replaced(model, dict(zip(modules, attention, strict=True))):
+    with model.attention_replaced(dict(zip(modules, attention, strict=True))):
         yield attention
 
 

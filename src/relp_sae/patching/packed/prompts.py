@@ -13,8 +13,6 @@ from relp_sae.errors import RunError
 from relp_sae.models import (
     LanguageModel,
     at_sites,
-    attention_replaced,
-    eager_attention,
     started_at,
 )
 from relp_sae.models.attention import AttentionFunction
@@ -114,14 +112,14 @@ def _recorded(
         return store
 
     functions = {
-        place.module: _recording(block, kept)
+        place.module: _recording(model, block, kept)
         if block >= blocks[0]
-        else eager_attention(place.module)
+        else model.eager_attention(place.module)
         for block, place in enumerate(model.places(Role.ATTENTION))
     }
     reading = {_entry(model, block): storing(block) for block in blocks}
-    with attention_replaced(model, functions), at_sites(model, reading):
-        model.hf.base_model(input_ids=ids, use_cache=False)  # without an unembedding
+    with model.attention_replaced(functions), at_sites(model, reading):
+        model.base(input_ids=ids, use_cache=False)  # without an unembedding
     return stream, kept
 
 
@@ -131,7 +129,7 @@ def _entry(model: LanguageModel, block: int) -> Site:
     return Site(block, "resid_pre")
 
 
-def _recording(block: int, kept: dict[int, _Kept]) -> AttentionFunction:
+def _recording(model: LanguageModel, block: int, kept: dict[int, _Kept]) -> AttentionFunction:
     """The family's own attention; what it meets is kept, and what we take it for is checked."""
 
     def attention(
@@ -142,7 +140,7 @@ def _recording(block: int, kept: dict[int, _Kept]) -> AttentionFunction:
         mask: Tensor,
         **kwargs: Any,
     ) -> Any:
-        out, *rest = eager_attention(module)(module, query, key, value, mask, **kwargs)
+        out, *rest = model.eager_attention(module)(module, query, key, value, mask, **kwargs)
         kept[block] = _Kept(key.contiguous(), value.contiguous(), mask[0, 0])
         ours = attend(
             query.transpose(0, 1),

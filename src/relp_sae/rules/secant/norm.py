@@ -21,9 +21,8 @@ def norm_surrogate(x: Tensor, norm: Norm, module: nn.Module, rows: int) -> Tenso
     kappa = -1 / (start * end * (start + end))
     between = middle(centred, rows)
     change_of_variance = (2 * between * centred).mean(-1, keepdim=True)
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    return weight * (centred * (1 / start + 1 / end) / 2 + between * kappa * change_of_variance)
+    changed = centred * (1 / start + 1 / end) / 2 + between * kappa * change_of_variance
+    return norm.weight(module) * changed
 
 
 rules.register("secant-norm")(

@@ -20,6 +20,7 @@ families.register("gpt2")(
         final_norm="transformer.ln_f",
         unembed="lm_head",
         attention="attn",
+        projection="attn.c_proj",
         mlp="mlp",
         norms=("ln_1", "ln_2"),
         norm=Norm(centred=True, eps="eps"),
