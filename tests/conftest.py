@@ -1,7 +1,8 @@
 """Tiny models, SAEs and prompt pairs that the tests of many rooms share.
 
-Whatever asks for ``family`` (``model`` and ``paired_run`` do) runs once for each family that is
-declared; a new family needs an entry in TINY_CONFIGS below and nothing else.
+Whatever asks for ``family`` (``model`` and ``paired_run`` do) runs on GPT-2 and on Llama; what asks
+for ``any_family`` runs on every family that is declared (tests/families). A new family needs an
+entry in TINY_CONFIGS below and nothing else.
 """
 
 import os
@@ -9,13 +10,14 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported: no test uses the network
 
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 D_MODEL, N_LAYERS, N_HEADS = 32, 3, 4
 
@@ -40,6 +42,10 @@ _GEMMA_3 = {
     **{**_GEMMA, **_WINDOW, "query_pre_attn_scalar": 12},
     "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
 }
+_EYES = {
+    **{"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
+    **{"intermediate_size": 16, "image_size": 28, "patch_size": 14},
+}
 TINY_CONFIGS: dict[str, dict[str, Any]] = {
     "gpt2": {
         **{"n_embd": D_MODEL, "n_layer": N_LAYERS, "n_head": N_HEADS, "n_positions": 64},
@@ -54,19 +60,23 @@ TINY_CONFIGS: dict[str, dict[str, Any]] = {
     "gemma": _GEMMA,
     "gemma2": {**_GEMMA, **_WINDOW, "final_logit_softcapping": 5.0, "attn_logit_softcapping": 3.0},
     "gemma3_text": _GEMMA_3,
-    "gemma3": {"text_config": _GEMMA_3},
+    "gemma3": {"text_config": _GEMMA_3, "vision_config": _EYES},
     "phi3": _LLAMA,
     "olmo2": _LLAMA,
 }
 """Family -> what its configuration needs beside the vocabulary's size."""
 
+FAMILIES = ("gpt2", "llama")
+"""Those that every test of the maths runs on: LayerNorm and RMSNorm, plain and gated MLP."""
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every test that asks for ``family`` runs once for each declared family."""
-    if "family" in metafunc.fixturenames:
-        from relp_sae.models.family import families
+    """Tests that ask for ``family`` run on two, those that ask for ``any_family`` on every one."""
+    from relp_sae.models.family import families
 
-        metafunc.parametrize("family", list(families), scope="session")
+    for name, values in (("family", FAMILIES), ("any_family", list(families))):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, values, scope="session")
 
 
 def tiny_tokenizer():
@@ -117,6 +127,8 @@ def save_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     def save(family: str, *, biases: bool = True, **config: Any) -> Path:
         folder = tmp_path_factory.mktemp(family)
         settings = {**TINY_CONFIGS.get(family, {}), "vocab_size": len(tokenizer), **config}
+        if "text_config" in settings:
+            settings["text_config"] = {**settings["text_config"], "vocab_size": len(tokenizer)}
         hf = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **settings))
         make_nonlinear(hf, biases=biases)
         hf.save_pretrained(folder)
@@ -174,23 +186,24 @@ def llama_model(load_tiny: Callable[..., Any]) -> Any:
     return load_tiny("llama")
 
 
+class _Float64Throughout(TorchFunctionMode):
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None):
+        kwargs = dict(kwargs or {})
+        double = args and isinstance(args[0], torch.Tensor) and args[0].dtype == torch.float64
+        if double and function is torch.Tensor.float:
+            return args[0]
+        if double and function is torch.Tensor.to and torch.float32 in (*args, *kwargs.values()):
+            return args[0]
+        if double and kwargs.get("dtype") == torch.float32:  # softmax
+            kwargs["dtype"] = torch.float64
+        return function(*args, **kwargs)
+
+
 @pytest.fixture
-def float64_throughout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hugging Face's Llama without its detours through float32, which are no part of the maths."""
-    from transformers.models.llama import modeling_llama
-
-    def norm(self: Any, x: torch.Tensor) -> torch.Tensor:
-        return self.weight * (
-            x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
-        )
-
-    softmax = torch.nn.functional.softmax
-    monkeypatch.setattr(modeling_llama.LlamaRMSNorm, "forward", norm)
-    monkeypatch.setattr(
-        modeling_llama.nn.functional,
-        "softmax",
-        lambda x, dim, dtype=None: softmax(x, dim),  # noqa: ARG005
-    )
+def float64_throughout() -> Iterator[None]:
+    """Hugging Face's models without their detours through float32, no part of the maths."""
+    with _Float64Throughout():
+        yield
 
 
 @pytest.fixture(scope="session")
