@@ -58,7 +58,7 @@ TINY_CONFIGS: dict[str, dict[str, Any]] = {
     "qwen2": _LLAMA,
     "qwen3": {**_LLAMA, "head_dim": 8},
     "gemma": _GEMMA,
-    "gemma2": {**_GEMMA, **_WINDOW, "final_logit_softcapping": 5.0, "attn_logit_softcapping": 3.0},
+    "gemma2": {**_GEMMA, **_WINDOW, "final_logit_softcapping": 20.0, "attn_logit_softcapping": 3.0},
     "gemma3_text": _GEMMA_3,
     "gemma3": {"text_config": _GEMMA_3, "vision_config": _EYES},
     "phi3": _LLAMA,

@@ -86,7 +86,7 @@ def test_a_family_that_is_not_declared(tmp_path, other):
     with pytest.raises(InputError) as raised:
         load_model(str(tmp_path))
     assert f"of family '{other}', which is not declared yet" in str(raised.value)
-    assert "Known families: gpt2, llama" in str(raised.value)
+    assert "Known families: llama, gemma" in str(raised.value)
     assert "docs/adding.md" in str(raised.value)
 
 

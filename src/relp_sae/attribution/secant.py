@@ -10,15 +10,13 @@ from relp_sae.attribution.activations import BOTH, activations, entry_of
 from relp_sae.attribution.method import Method, Passes, methods
 from relp_sae.attribution.slopes import PairSlopes, added_slopes, along, nothing_added
 from relp_sae.attribution.unit_scores import slope_scores
+from relp_sae.models import LanguageModel
 from relp_sae.records import Site
 from relp_sae.records.scores import Base
 from relp_sae.rules import composites
 from relp_sae.run import PairedRun
 from relp_sae.run.readout import Readout, readout
 from relp_sae.tensors import Logits
-
-STREAM_AFTER = {"attn_out": "resid_mid", "mlp_out": "resid_post"}
-"""Where in the stream a block's output goes: there everything passes through, and x moves."""
 
 NODES = 32
 """Gauss-Legendre nodes on the way between two logits; 2 x 32 - 1 is the degree that is exact."""
@@ -59,7 +57,7 @@ def _between_the_runs(run: PairedRun, pairs: Sequence[int]) -> dict[Site, PairSl
 
 def _along_the_path(run: PairedRun, pairs: Sequence[int], site: Site, segments: int) -> PairSlopes:
     """The mean slope of the secants on the pieces of each pair's path through ``site``."""
-    cut, entry = Site(site.layer, STREAM_AFTER.get(site.kind, site.kind)), entry_of(site)
+    cut, entry = _stream_after(run.model, site), entry_of(site)
     seen = activations(run, pairs, BOTH, [entry, cut])
     corrupted, clean = seen[cut].unflatten(0, (-1, 2)).unbind(1)
     rows = segments + 1
@@ -69,6 +67,17 @@ def _along_the_path(run: PairedRun, pairs: Sequence[int], site: Site, segments: 
     with composites["secant"].applied(run.model, first_block=entry.layer, rows=rows):
         slopes = added_slopes(read, entry, x, added, _total(read))
     return slopes[cut].unflatten(0, (-1, rows))[:, 1:].mean(1)
+
+
+def _stream_after(model: LanguageModel, site: Site) -> Site:
+    """Where in the stream a block's output goes: there everything passes through, and x moves."""
+    match site.kind:
+        case "attn_out" if "resid_mid" in model.site_kinds:
+            return Site(site.layer, "resid_mid")
+        case "attn_out" | "mlp_out":
+            return Site(site.layer, "resid_post")
+        case _:
+            return site
 
 
 def _total(read: Readout) -> Callable[[Logits], Tensor]:

@@ -194,20 +194,24 @@ class LanguageModel:
         """Logits at the last position of unpadded token ids; shape (batch, vocab)."""
         # The head of many rows at once: given (batch, 1, d_model), it is read once for each row.
         hidden = self.base(input_ids=ids, use_cache=False).last_hidden_state
-        return self._capped(self.module(self.family.unembed)(hidden[:, -1]))
+        return self.head(hidden[:, -1])
+
+    def head(self, hidden: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch vocab"]:
+        """Logits from what ``base`` puts out, behind the final norm."""
+        return self._capped(self.module(self.family.unembed)(hidden))
 
     def unembed(
         self, last: Float[Tensor, "batch d_model"], tokens: Int[Tensor, "vocab"] | None = None
     ) -> Logits:
         """Logits of ``tokens``, or of all, from the last block's output."""
-        final_norm, head = self.module(self.family.final_norm), self.module(self.family.unembed)
+        hidden = self.module(self.family.final_norm)(last)
         if tokens is None:
-            return self._capped(head(final_norm(last)))
-        bias = getattr(head, "bias", None)
+            return self.head(hidden)
+        bias = getattr(self.module(self.family.unembed), "bias", None)
         chosen = self.unembedding()[tokens], None if bias is None else bias[tokens]
-        return self._capped(nn.functional.linear(final_norm(last), *chosen))
+        return self._capped(nn.functional.linear(hidden, *chosen))
 
-    def _capped(self, logits: Logits) -> Logits:
+    def _capped(self, logits: Float[Tensor, "*batch vocab"]) -> Float[Tensor, "*batch vocab"]:
         return logits if self.soft_cap is None else self.soft_cap(logits)
 
     def unembedding(self) -> Float[Tensor, "vocab d_model"]:

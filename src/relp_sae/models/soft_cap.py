@@ -1,8 +1,7 @@
 """The soft cap of logits (Gemma 2): cap * tanh(logits / cap)."""
 
-from torch import nn
-
-from relp_sae.tensors import Logits
+from jaxtyping import Float
+from torch import Tensor, nn
 
 
 class SoftCap(nn.Module):
@@ -12,6 +11,6 @@ class SoftCap(nn.Module):
         super().__init__()
         self.cap, self.tanh = cap, nn.Tanh()
 
-    def forward(self, logits: Logits) -> Logits:
+    def forward(self, logits: Float[Tensor, "*batch vocab"]) -> Float[Tensor, "*batch vocab"]:
         """In the steps that transformers takes, so that the values are the same bit for bit."""
         return self.tanh(logits / self.cap) * self.cap
