@@ -161,6 +161,8 @@ def state_of():
             for kind, held in vars(module).items():
                 if kind.endswith("_hooks") and held:
                     hooks[name, kind] += len(held)
+                if kind in ("forward", "_attn"):  # put before the class's own
+                    hooks[name, kind] += 1
         weights = list(model.hf.parameters())
         return {
             "weights": model.sha256(),

@@ -17,9 +17,10 @@ from relp_sae.models import load_model
 from relp_sae.patching import Measuring, engines, patch, truths
 from relp_sae.patching.interventions import Interventions
 from relp_sae.patching.memory import longest_batch, parse_memory, row_bytes
-from relp_sae.patching.packed import PackedEngine
+from relp_sae.patching.packed import PackedEngine, prompts
+from relp_sae.patching.packed import engine as packed_engine
 from relp_sae.patching.packed.groups import Entry, Group, packs
-from relp_sae.patching.packed.prompts import Prompt
+from relp_sae.patching.packed.prompts import Prompt, unchanged_prompts
 from relp_sae.records import Site
 from relp_sae.records.site import KINDS
 from relp_sae.saes.whole_node import whole_nodes
@@ -85,7 +86,9 @@ def test_equals_the_reference(tiny_run, family, dtype, metric, wanted):
 @pytest.mark.usefixtures("float64_throughout")
 @pytest.mark.parametrize("truth", ["denoise", "noise"])
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_truths_equal_the_reference_at_all_sites_together(load_tiny, tiny_run, any_family, dtype, truth):
+def test_truths_equal_the_reference_at_all_sites_together(
+    load_tiny, tiny_run, any_family, dtype, truth
+):
     kinds = load_tiny(any_family).site_kinds
     sites = [Site(layer, kind) for layer in range(3) for kind in kinds]
     run = tiny_run(any_family, *sites, dtype=dtype, pairs=((6, (2, 4)), (4, (3,))))
@@ -138,6 +141,28 @@ def test_attention_that_is_not_what_the_engine_computes_is_refused(tiny_run, mon
     assert np.isfinite(patch(run, "denoise", engine="reference").score).all()
 
 
+@pytest.mark.parametrize("family_name", ["phi3", "llama"])
+def test_longrope_is_refused_where_rows_would_turn_by_other_frequencies(
+    save_tiny, tiny_run, family_name
+):
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "factor": 8.0}
+    factors = {"short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
+    limit = {"original_max_position_embeddings": 8}
+    folder = save_tiny(family_name, **limit, rope_parameters={**rope, **factors, **limit})
+    model = load_model(str(folder))
+    for length in (8, 9):
+        like = tiny_run(family_name, Site(1, "resid_pre"), pairs=((length, (3,)), (6, (2,))))
+        run = replace(like, model=model)
+        reference = patch(run, "denoise", engine="reference").score
+        if length == 8:
+            packed = patch(run, "denoise").score
+            atol = 1e-4 * np.abs(reference).max()
+            np.testing.assert_allclose(packed, reference, rtol=0, atol=atol)
+        else:
+            with pytest.raises(RunError, match=r"longer than the 8 .* use --engine reference"):
+                patch(run, "denoise")
+
+
 # Packs
 
 
@@ -172,7 +197,7 @@ def test_sizes_are_read():
 
 def test_a_budget_too_small_for_one_unit_names_what_is_needed(tiny_run):
     run = tiny_run("gpt2", Site(1, "resid_pre"), pairs=((8, (2,)),))
-    needed = 2 * 8 * row_bytes(run.model, 8)
+    needed = 2 * 2 * 8 * row_bytes(run.model, 8)
     for engine in engines:
         with pytest.raises(InputError, match=f"needs {needed / 1e6:.1f} MB. Give --memory at"):
             patch(run, "denoise", engine=engine, memory=needed - 1)
@@ -181,7 +206,7 @@ def test_a_budget_too_small_for_one_unit_names_what_is_needed(tiny_run):
 
 def test_a_budget_bounds_the_rows(gpt2_model):
     row = row_bytes(gpt2_model, 10)
-    assert longest_batch(gpt2_model, 10, 55 * row) == 55
+    assert longest_batch(gpt2_model, 10, 2 * 55 * row) == 55
     assert longest_batch(gpt2_model, 10, 10**12) == longest_batch(gpt2_model, 10) == 1024
 
 
@@ -226,6 +251,47 @@ def test_out_of_memory_halves_the_packs_and_says_so_once(tiny_run, fails_above, 
     (record,) = caplog.records
     assert "Out of memory" in record.getMessage()
     assert "--memory" in record.getMessage()
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_out_of_memory_at_the_prompts_takes_fewer_of_them(tiny_run, monkeypatch, error):
+    run = tiny_run("llama", Site(1, "resid_pre"), dtype="float64")
+    expected = patch(run, "denoise").score
+    plain, sizes = prompts._recorded, []
+
+    def recorded(model, ids, blocks):
+        sizes.append(len(ids))
+        if len(ids) > 1:
+            raise error
+        return plain(model, ids, blocks)
+
+    monkeypatch.setattr(prompts, "_recorded", recorded)
+    np.testing.assert_allclose(patch(run, "denoise").score, expected, rtol=0, atol=1e-6)
+    assert max(sizes) > 1
+    monkeypatch.setattr(prompts, "_recorded", lambda *_: (_ for _ in ()).throw(error))
+    with pytest.raises(RunError, match="not enough for an unchanged run"):
+        patch(run, "denoise")
+
+
+def test_only_so_many_prompts_are_kept_as_the_budget_has_room_for(tiny_run, monkeypatch):
+    run = tiny_run("llama", Site(1, "resid_pre"), pairs=((8, (2,)),) * 12)
+    expected = patch(run, "denoise").score
+    kept, plain = [], unchanged_prompts
+
+    def counting(run, contexts, blocks, rows):
+        kept.append(len(contexts))
+        return plain(run, contexts, blocks, rows)
+
+    monkeypatch.setattr(packed_engine, "unchanged_prompts", counting)
+    # Keys and values of two blocks (2 x 2 heads x 8) and one stream (32), 4 bytes each.
+    one = 8 * (2 * 2 * 2 * 8 + 32) * 4
+    needed = 4 * 8 * row_bytes(run.model, 8)
+    at_once = int(0.25 * needed) // one
+    assert 1 < at_once < 12
+    found = patch(run, "denoise", memory=needed).score
+    assert max(kept) == at_once
+    assert sum(kept) == 12
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 def test_out_of_memory_with_a_single_run_is_an_error(tiny_run, state_of, fails_above):

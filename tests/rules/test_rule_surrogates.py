@@ -7,6 +7,7 @@ import torch
 from scipy.stats import norm as normal
 from torch import nn
 from transformers.activations import ACT2FN
+from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from relp_sae.errors import InputError
@@ -39,13 +40,20 @@ def rms_norm():
     return Norm(centred=False, eps="variance_epsilon"), module.requires_grad_(False)
 
 
-@pytest.mark.parametrize("make", [layer_norm, rms_norm])
+def gemma_norm():
+    module = GemmaRMSNorm(D, eps=EPS).double()
+    module.weight.data = noise(D, seed=1)
+    return Norm(centred=False, eps="eps", offset=1.0), module.requires_grad_(False)
+
+
+@pytest.mark.parametrize("make", [layer_norm, rms_norm, gemma_norm])
 def test_ln_rule_is_diag_w_times_centring_over_a_constant_scale(make):
     norm, module = make()
     x = 0.5 + noise(D)
     centring = torch.eye(D, dtype=torch.float64) - norm.centred / D
     scale = ((centring @ x).square().sum() / D + EPS) ** -0.5
-    expected = module.weight[:, None] * centring * scale
+    weight = module.weight + (make is gemma_norm)
+    expected = weight[:, None] * centring * scale
     (found,) = jacobian(lambda x: rules["ln"].surrogate(x, norm, module), x)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
     (true,) = jacobian(module, x)
@@ -74,6 +82,7 @@ TEXTBOOK_FACTORS = {
     "gelu_pytorch_tanh": gelu_tanh,
     "silu": lambda x: 1 / (1 + math.exp(-x)),
     "swish": lambda x: 1 / (1 + math.exp(-x)),
+    "tanh": lambda x: math.tanh(x) / x,
     "relu": lambda x: float(x > 0),
 }
 
@@ -105,7 +114,7 @@ def test_identity_rule_at_exactly_zero_is_the_limit(name):
     value, slope = identity_slope(0.0, name)
     assert value == 0
     assert slope == derivative.item()  # f(x)/x -> f'(0), since f(0) = 0
-    assert slope == (0 if name == "relu" else 0.5)
+    assert slope == {"relu": 0, "tanh": 1}.get(name, 0.5)
 
 
 @pytest.mark.parametrize("name", FACTORS)
@@ -113,7 +122,7 @@ def test_identity_rule_stays_finite_far_out(name):
     for x in (-1e4, 1e4):
         value, slope = identity_slope(x, name)
         assert math.isfinite(value)
-        assert slope == (1.0 if x > 0 else 0.0)
+        assert slope == (1e-4 if name == "tanh" else 1.0 if x > 0 else 0.0)
 
 
 def test_identity_rule_of_an_unknown_activation():

@@ -64,7 +64,8 @@ class ThroughInterface:
     ) -> Iterator[None]:
         """See `AttentionCalls`."""
         with ExitStack() as undo:
-            undo.callback(hf.set_attn_implementation, hf.config._attn_implementation)
+            before: Any = hf.config._attn_implementation
+            undo.callback(hf.set_attn_implementation, before)
             for module, function in functions.items():
                 if module in _acting:
                     undo.callback(_acting.__setitem__, module, _acting[module])

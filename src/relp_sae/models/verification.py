@@ -38,12 +38,16 @@ def verify(model: LanguageModel) -> None:
     seen, logits = read_sites(model, sites, ids)
     for layer in layers:
         pre, attention, mlp, post = (seen[Site(layer, kind)] for kind in STREAM)
-        if not attention.shape == mlp.shape == post.shape or not _alike(pre + attention + mlp, post):
+        if not attention.shape == mlp.shape == post.shape or not _alike(
+            pre + attention + mlp, post
+        ):
             raise _misfit(model, f"{' + '.join(STREAM[:3])} is not {STREAM[3]} in block {layer}")
     whole = model.hf(input_ids=ids, use_cache=False).logits[:, -1]
     last = seen[Site(model.n_layers - 1, "resid_post")][:, -1]
     if not _alike(whole, model.unembed(last)) or not _alike(whole, logits):
-        raise _misfit(model, "its logits are not those of the unembedding (an undeclared soft cap?)")
+        raise _misfit(
+            model, "its logits are not those of the unembedding (an undeclared soft cap?)"
+        )
     for site in sites:
         with at_sites(model, {site: _bump}):
             if torch.equal(model.last_logits(ids), logits):

@@ -8,7 +8,11 @@ from relp_sae.errors import InputError
 from relp_sae.models import LanguageModel
 
 SHARE = 0.25
-"""Of the memory that is available when a batch is planned: what its rows may take."""
+"""The budget, by default: of the memory that is available when a batch is planned."""
+
+BATCH, PROMPTS, WEIGHTS = 0.5, 0.25, 0.25
+"""Of the budget: the rows of a batch, and beside them, in the packed engine, what is kept of the
+unchanged prompts, and weights laid out for the processor."""
 
 ROWS = {"cpu": 1024, "cuda": 65536}
 """Rows beyond which matrix products gain nothing more. On a CPU larger batches leave the cache."""
@@ -17,22 +21,33 @@ ROWS = {"cpu": 1024, "cuda": 65536}
 def longest_batch(model: LanguageModel, length: int, memory: int | None = None) -> int:
     """The most rows (tokens) of prompts of ``length`` tokens that one batch may have.
 
-    ``memory`` is the budget in bytes for what a batch makes; by default a share of what the device
-    has available.
+    ``memory`` is the budget in bytes; by default a share of what the device has available.
 
     Raises:
         InputError: the budget does not hold one prompt and the unchanged run beside it.
     """
     budget = budget_of(model.device, memory)
-    row = row_bytes(model, length)
-    rows = min(budget // row, ROWS.get(model.device.type, max(ROWS.values())))
-    least = 2 * length
-    if budget // row < least:
+    row, least = row_bytes(model, length), 2 * length
+    rows = int(BATCH * budget) // row
+    if rows < least:
         raise InputError(
             f"A memory budget of {budget / 1e6:.3g} MB is too small: a prompt of {length} tokens "
-            f"of {model.name} needs {least * row / 1e6:.1f} MB. Give --memory at least that."
+            f"of {model.name} needs {least * row / BATCH / 1e6:.1f} MB. Give --memory at least "
+            "that."
         )
-    return max(rows, least)
+    return max(min(rows, ROWS.get(model.device.type, max(ROWS.values()))), least)
+
+
+def prompt_bytes(model: LanguageModel, length: int, blocks: int, streams: int) -> int:
+    """Bytes that the packed engine keeps of an unchanged prompt of ``length`` tokens.
+
+    Keys and values of ``blocks`` blocks, and the stream at the entry of ``streams`` of them.
+    """
+    heads = model.config.num_attention_heads
+    d_head = getattr(model.config, "head_dim", None) or model.d_model // heads
+    key_heads = getattr(model.config, "num_key_value_heads", None) or heads
+    numbers = 2 * blocks * key_heads * d_head + streams * model.d_model
+    return length * numbers * model.dtype.itemsize
 
 
 def row_bytes(model: LanguageModel, length: int) -> int:
@@ -40,7 +55,7 @@ def row_bytes(model: LanguageModel, length: int) -> int:
 
     The stream and copies of it (input, norm, residual, queries, keys, values, outputs), the widest
     layer's output four times (gate, up, activation, product), and the attention scores of every
-    head four times (two parts, joined, normalised). docs/methods.md has the formula.
+    head four times (two parts, joined, normalised). docs/engine.md has the formula.
     """
     widest = max(weight.shape[0] for weight in model.blocks[0].parameters() if weight.ndim == 2)
     widest = max(widest, *(w.shape[1] for w in model.blocks[0].parameters() if w.ndim == 2))
@@ -51,6 +66,13 @@ def row_bytes(model: LanguageModel, length: int) -> int:
 def budget_of(device: torch.device, memory: int | None) -> int:
     """``memory``, and by default a share of what the device has available, in bytes."""
     return int(SHARE * available(device)) if memory is None else memory
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch or Python ran out of memory; torch's CPU allocator has no class of its own."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        "not enough memory" in str(error) or "can't allocate memory" in str(error)
+    )
 
 
 def available(device: torch.device) -> int:

@@ -79,9 +79,7 @@ def _attention(model: LanguageModel, rule: Rule, fired: Fired, undo: ExitStack) 
     undo.enter_context(model.attention_replaced(functions))
 
 
-def _attending(
-    model: LanguageModel, place: Place, rule: Rule, fired: Fired
-) -> Callable[..., Any]:
+def _attending(model: LanguageModel, place: Place, rule: Rule, fired: Fired) -> Callable[..., Any]:
     """The attention function of one place: the rule around the family's own eager attention."""
     eager = model.eager_attention(place.module)
 

@@ -19,29 +19,32 @@ from relp_sae.models.family import Family, Norm, families
 class ThroughMethod:
     """The method ``_attn(query, key, value, mask)`` of each module, which scales by 1."""
 
-    def eager(self, module: nn.Module) -> AttentionFunction:
+    def eager(self, module: nn.Module) -> AttentionFunction:  # noqa: ARG002
         """See `AttentionCalls`."""
         return _eager
 
     @contextmanager
     def replaced(
-        self, hf: PreTrainedModel, functions: Mapping[nn.Module, AttentionFunction]
+        self,
+        hf: PreTrainedModel,  # noqa: ARG002
+        functions: Mapping[nn.Module, AttentionFunction],
     ) -> Iterator[None]:
         """See `AttentionCalls`."""
         with ExitStack() as undo:
             for module, function in functions.items():
                 if "_attn" in vars(module):
-                    undo.callback(setattr, module, "_attn", vars(module)["_attn"])
+                    undo.callback(vars(module).update, _attn=vars(module)["_attn"])
                 else:
                     undo.callback(delattr, module, "_attn")
-                module._attn = _method(module, function)
+                module.__dict__["_attn"] = _method(module, function)
             yield
 
 
 def _eager(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, **_kwargs: Any
 ) -> tuple[Tensor, Tensor]:
-    out, pattern = type(module)._attn(module, query, key, value, mask)
+    own: Any = type(module)
+    out, pattern = own._attn(module, query, key, value, mask)
     return out.transpose(1, 2), pattern
 
 

@@ -2,8 +2,9 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -14,14 +15,17 @@ from relp_sae.models import LanguageModel
 from relp_sae.models.family import Role
 from relp_sae.patching.engine import Changes, engines
 from relp_sae.patching.interventions import Interventions
-from relp_sae.patching.memory import longest_batch
+from relp_sae.patching.memory import longest_batch, out_of_memory
 from relp_sae.patching.packed.attention import PackedAttention
+from relp_sae.patching.packed.contexts import InContext, by_context, entered, in_memory
 from relp_sae.patching.packed.forward import last_stream
 from relp_sae.patching.packed.groups import Group, entry_of, groups_of, packs, unchanged
 from relp_sae.patching.packed.products import Products
-from relp_sae.patching.packed.prompts import Context, Prompt, unchanged_prompts
+from relp_sae.patching.packed.prompts import Prompt, unchanged_prompts
 from relp_sae.run import PairedRun
 from relp_sae.run.readout import readout
+
+T = TypeVar("T")
 
 Values = list[Float[Tensor, "_"]]
 """The metric of each group's runs."""
@@ -35,8 +39,8 @@ log = logging.getLogger("relp_sae")
 class PackedEngine:
     """Runs start where their change enters, and are packed into one product for each weight.
 
-    ``memory`` is the budget in bytes for what a pack makes; see `longest_batch`. If the device
-    runs out of memory all the same, packs are halved from there on.
+    ``memory`` is the budget in bytes; see ``patching.memory`` for what it is spent on. If the
+    device runs out of memory all the same, packs are halved from there on.
     """
 
     def __init__(self, memory: int | None = None) -> None:
@@ -47,39 +51,52 @@ class PackedEngine:
     @torch.no_grad()
     def changes(self, run: PairedRun, interventions: Sequence[Interventions]) -> list[Changes]:
         """See `Engine`."""
-        limit = self._limit(run, interventions)
-        waiting = deque(packs(_groups(run, interventions, limit), limit))
         found = [torch.zeros(len(one.starts), dtype=torch.float64) for one in interventions]
-        base: dict[Prompt, Tensor] = {}  # each prompt's unchanged run comes before its others
-        first = min(entry_of(one.site).block for one in interventions)
-        with self._products.faster(run.model, first), _packed_attention(run.model) as attention:
-            while waiting:
-                values = self._attempt(run, attention, waiting[0])
-                if values is None:
-                    waiting = self._halved(waiting)
-                    continue
-                for group, metric in zip(waiting.popleft(), values, strict=True):
-                    if group.intervention is None:
-                        base[group.prompt] = metric
-                    else:
-                        found[group.index][group.rows] = metric - base[group.prompt]
-        return [one.numpy() for one in found]
-
-    def _limit(self, run: PairedRun, interventions: Sequence[Interventions]) -> int:
         longest = max(len(run.pairs[one.pair].clean_ids) for one in interventions)
         limit = longest_batch(run.model, longest, self.memory)
-        return min(limit, self.most_rows or limit)
+        first = min(entry_of(one.site).block for one in interventions)
+        waiting = deque(in_memory(run.model, by_context(interventions), longest, self.memory))
+        with self._products.faster(run.model, first), _packed_attention(run.model) as attention:
+            while waiting:
+                together = waiting.popleft()
+                rows = min(limit, self.most_rows or limit)
+                groups = _unless_out_of_memory(lambda t=together, r=rows: _groups(run, t, r))
+                if groups is not None:
+                    self._measure(run, attention, groups, rows, found)
+                elif len(together) > 1:
+                    half = len(together) // 2
+                    waiting.extendleft([together[half:], together[:half]])
+                else:
+                    raise RunError(
+                        f"The memory is not enough for an unchanged run of {longest} positions. "
+                        "Free memory, use shorter prompts, or another device."
+                    )
+        return [one.numpy() for one in found]
 
-    def _attempt(
-        self, run: PairedRun, attention: Sequence[PackedAttention], pack: Sequence[Group]
-    ) -> Values | None:
-        """The metrics of a pack, or None when the memory is not enough for it."""
-        try:
-            return _metrics(run, pack, last_stream(run.model, attention, pack))
-        except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
-                raise
-            return None
+    def _measure(
+        self,
+        run: PairedRun,
+        attention: Sequence[PackedAttention],
+        groups: Sequence[Group],
+        rows: int,
+        found: Sequence[Tensor],
+    ) -> None:
+        """Fill in what ``found`` holds of the groups' runs."""
+        base: dict[Prompt, Tensor] = {}  # each prompt's unchanged run comes before its others
+        waiting = deque(packs(groups, rows))
+        while waiting:
+            pack = waiting[0]
+            values = _unless_out_of_memory(
+                lambda p=pack: _metrics(run, p, last_stream(run.model, attention, p))
+            )
+            if values is None:
+                waiting = self._halved(waiting)
+                continue
+            for group, metric in zip(waiting.popleft(), values, strict=True):
+                if group.intervention is None:
+                    base[group.prompt] = metric
+                else:
+                    found[group.index][group.rows] = metric - base[group.prompt]
 
     def _halved(self, waiting: deque[list[Group]]) -> deque[list[Group]]:
         """All that waits, in packs of half the size of the first."""
@@ -100,21 +117,19 @@ class PackedEngine:
         return deque(packs([group for pack in waiting for group in pack], self.most_rows))
 
 
-def _groups(run: PairedRun, interventions: Sequence[Interventions], rows: int) -> list[Group]:
-    """All runs that have to be computed, by prompt, the unchanged run of each prompt first."""
-    blocks: set[int] = set()
-    for one in interventions:
-        entry = entry_of(one.site)
-        blocks |= {entry.block, entry.block + entry.inside}
-    contexts: list[Context] = list(
-        dict.fromkeys((one.pair, one.from_clean) for one in interventions)
-    )
-    prompts = unchanged_prompts(run, contexts, blocks, rows)
-    mine: dict[Context, list[Group]] = {context: [] for context in contexts}
-    for index, one in enumerate(interventions):
-        context = one.pair, one.from_clean
-        mine[context] += groups_of(index, one, prompts[context], run.model.n_layers)
-    return [group for some in mine.values() if some for group in (unchanged(some), *some)]
+def _groups(run: PairedRun, together: Sequence[InContext], rows: int) -> list[Group]:
+    """All runs of some prompts that have to be computed, the unchanged run of each prompt first."""
+    blocks = {block for _, mine in together for block in entered(one for _, one in mine)}
+    prompts = unchanged_prompts(run, [context for context, _ in together], blocks, rows)
+    found: list[Group] = []
+    for context, mine in together:
+        groups = [
+            group
+            for index, one in mine
+            for group in groups_of(index, one, prompts[context], run.model.n_layers)
+        ]
+        found += [unchanged(groups), *groups] if groups else []
+    return found
 
 
 @contextmanager
@@ -148,11 +163,14 @@ def _metric(run: PairedRun, pair: int, last: Float[Tensor, "run d_model"]) -> Fl
     return torch.cat([read.metric(read.logits(part)) for part in parts]).double().cpu()
 
 
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether torch or Python ran out of memory; torch's CPU allocator has no class of its own."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        "not enough memory" in str(error) or "can't allocate memory" in str(error)
-    )
+def _unless_out_of_memory(make: Callable[[], T]) -> T | None:
+    """What ``make`` gives, or None when the memory is not enough for it."""
+    try:
+        return make()
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        return None
 
 
 engines.register("packed")(PackedEngine)

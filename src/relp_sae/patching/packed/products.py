@@ -7,6 +7,7 @@ uses with frozen weights.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -14,23 +15,25 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from relp_sae.models import LanguageModel
-from relp_sae.patching.memory import budget_of
+from relp_sae.patching.memory import WEIGHTS, budget_of, out_of_memory
 
-SHARE = 0.5
-"""Of the memory budget: what laid out copies of weights may take. Without them each product lays
-its weight out anew, which costs a few per cent."""
+
+class _LaidOut(NamedTuple):
+    weight: Tensor
+    of: tuple[int, int]  # where the layer's own weight was, and its version, when it was copied
 
 
 class Products:
     """Makes a model's linear layers multiply faster for a while, and keeps the laid out weights.
 
     ``memory`` is the budget in bytes of which the copies take their share; None: found
-    automatically. The model's weights must not change as long as this is used.
+    automatically. Where it has no room for them each product lays its weight out anew, which
+    costs a few per cent.
     """
 
     def __init__(self, memory: int | None) -> None:
         self._memory = memory
-        self._laid_out: WeakKeyDictionary[nn.Module, Tensor] = WeakKeyDictionary()
+        self._laid_out: WeakKeyDictionary[nn.Module, _LaidOut] = WeakKeyDictionary()
 
     @contextmanager
     def faster(self, model: LanguageModel, first_block: int) -> Iterator[None]:
@@ -43,19 +46,28 @@ class Products:
         self._lay_out(layers, model.device)
         with ExitStack() as undo:
             for layer in layers:
-                weight = self._laid_out.get(layer, _weight(layer))
-                layer.forward = _product(weight, layer.bias)
+                kept = self._laid_out.get(layer)
+                weight = _weight(layer) if kept is None else kept.weight
+                layer.forward = _product(weight, getattr(layer, "bias", None))
                 undo.callback(delattr, layer, "forward")
             yield
 
     def _lay_out(self, layers: list[nn.Module], device: torch.device) -> None:
         """Copy the layers' weights, if the budget has room for all of them."""
+        for layer in list(self._laid_out):
+            if self._laid_out[layer].of != _state(layer):
+                del self._laid_out[layer]
         new = [layer for layer in layers if layer not in self._laid_out]
-        room = SHARE * budget_of(device, self._memory) - _bytes(self._laid_out)
-        if _bytes(new) <= room:
+        room = WEIGHTS * budget_of(device, self._memory) - _bytes(self._laid_out)
+        if _bytes(new) > room:
+            return
+        try:
             for layer in new:
-                weight = _weight(layer).contiguous()
-                self._laid_out[layer] = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+                weight = torch.ops.mkldnn._reorder_linear_weight(_weight(layer).contiguous(), None)
+                self._laid_out[layer] = _LaidOut(weight, _state(layer))
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise  # otherwise the rest multiplies without copies
 
 
 def _has_onednn(model: LanguageModel) -> bool:
@@ -77,6 +89,11 @@ def _weight(layer: nn.Module) -> Tensor:
     weight = layer.weight
     assert isinstance(weight, Tensor)
     return weight.detach().T if isinstance(layer, Conv1D) else weight.detach()
+
+
+def _state(layer: nn.Module) -> tuple[int, int]:
+    weight = _weight(layer)
+    return weight.data_ptr(), weight._version
 
 
 def _bytes(layers: Iterable[nn.Module]) -> int:

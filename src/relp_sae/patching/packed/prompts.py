@@ -54,8 +54,10 @@ def unchanged_prompts(
     The stream is kept at the entry of ``blocks``, keys and values from the first of them on.
 
     Raises:
-        RunError: the family's attention is not softmax(scaling q k + mask) v.
+        RunError: the family's attention is not softmax(scaling q k + mask) v, or what a row
+            computes depends on which others it stands with.
     """
+    _require_rows_by_themselves(run, contexts)
     ids: dict[int, list[tuple[Context, tuple[int, ...]]]] = {}
     for pair, clean in contexts:
         prompts = run.pairs[pair]
@@ -78,6 +80,20 @@ def unchanged_prompts(
                     masks={block: one.mask for block, one in kept.items()},
                 )
     return found
+
+
+def _require_rows_by_themselves(run: PairedRun, contexts: Sequence[Context]) -> None:
+    """LongRoPE turns by other frequencies once any position of a pass is beyond a limit."""
+    rope = getattr(run.model.config, "rope_parameters", None) or {}
+    longest = max((len(run.pairs[pair].clean_ids) for pair, _ in contexts), default=0)
+    for one in (rope, *(part for part in rope.values() if isinstance(part, dict))):
+        limit = one.get("original_max_position_embeddings") or longest
+        if one.get("rope_type") == "longrope" and longest > limit:
+            raise RunError(
+                f"A prompt of {longest} tokens is longer than the {limit} from which on "
+                f"{run.model.name} turns all positions by other frequencies (longrope). The packed "
+                "engine joins prompts of different lengths; use --engine reference."
+            )
 
 
 def _from_where_it_is_known(
@@ -150,7 +166,8 @@ def _recording(model: LanguageModel, block: int, kept: dict[int, _Kept]) -> Atte
             *constants(query, kwargs),
         )
         difference = (ours.permute(1, 2, 0, 3) - out).abs().max()
-        if difference > max(1e-3, 8 * torch.finfo(out.dtype).eps) * out.abs().max():
+        # Families take the softmax in float32 whatever the type.
+        if not difference <= max(1e-4, 8 * torch.finfo(out.dtype).eps) * out.abs().max():
             raise RunError(
                 "The packed engine describes attention as softmax(scaling q k + mask) v; "
                 f"block {block} computes something else. Use --engine reference."

@@ -1,0 +1,37 @@
+"""Which prompts are worked on together, so that what is kept of them stays within the budget."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from relp_sae.models import LanguageModel
+from relp_sae.patching.interventions import Interventions
+from relp_sae.patching.memory import PROMPTS, budget_of, prompt_bytes
+from relp_sae.patching.packed.groups import entry_of
+from relp_sae.patching.packed.prompts import Context
+
+InContext = tuple[Context, list[tuple[int, Interventions]]]
+"""A prompt, and its interventions with their places among all."""
+
+
+def by_context(interventions: Sequence[Interventions]) -> list[InContext]:
+    """The interventions by the prompt that they change, in the order of the first of each."""
+    found: dict[Context, list[tuple[int, Interventions]]] = {}
+    for index, one in enumerate(interventions):
+        found.setdefault((one.pair, one.from_clean), []).append((index, one))
+    return list(found.items())
+
+
+def entered(interventions: Iterable[Interventions]) -> set[int]:
+    """The blocks at whose input the unchanged stream is needed."""
+    entries = [entry_of(one.site) for one in interventions]
+    return {entry.block for entry in entries} | {one.block + one.inside for one in entries}
+
+
+def in_memory(
+    model: LanguageModel, contexts: Sequence[InContext], longest: int, memory: int | None
+) -> Iterator[list[InContext]]:
+    """The prompts, as many at a time as the budget has room for, and at least one."""
+    blocks = entered(one for _, mine in contexts for _, one in mine)
+    one = prompt_bytes(model, longest, model.n_layers - min(blocks), len(blocks))
+    size = max(1, int(PROMPTS * budget_of(model.device, memory)) // max(one, 1))
+    for start in range(0, len(contexts), size):
+        yield list(contexts[start : start + size])
