@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from relp_sae.attribution import attribute, batches, method_named
-from relp_sae.attribution.secant import STREAM_AFTER
 from relp_sae.metrics import metrics
 from relp_sae.models import read_sites
 from relp_sae.records import Site
 from relp_sae.records.site import KINDS
 
-STREAM = [f"{kind}.{layer}" for layer in range(3) for kind in KINDS if kind not in STREAM_AFTER]
+STREAM = [f"{kind}.{layer}" for layer in range(3) for kind in KINDS if kind.startswith("resid")]
 
+STREAM_AFTER = {"attn_out": "resid_mid", "mlp_out": "resid_post"}
+"""Where in the stream a block's output goes."""
 
 pytestmark = pytest.mark.usefixtures("float64_throughout")
 
