@@ -19,10 +19,11 @@ from relp_sae.run import PairedRun
 from relp_sae.run.readout import Readout, readout
 from relp_sae.tensors import Logits
 
-BESIDE: dict[str, tuple[str, ...]] = dict.fromkeys(
-    ("mlp_normalized", "mlp_in", "mlp_out"), ("attn_out",)
-)
-"""Kind -> what else of the block moves, so that with its input all that later parts read does."""
+BESIDE: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("z", "attn_out"), ("resid_pre",)),
+    **dict.fromkeys(("mlp_normalized", "mlp_in", "mlp_out"), ("resid_pre", "attn_out")),
+}
+"""Kind -> what else moves, so that with it everything does that later parts of the model read."""
 
 NODES = 32
 """Gauss-Legendre nodes on the way between two logits; 2 x 32 - 1 is the degree that is exact."""
@@ -63,14 +64,13 @@ def _between_the_runs(run: PairedRun, pairs: Sequence[int]) -> SiteSlopes:
 def _along_the_path(run: PairedRun, pairs: Sequence[int], site: Site, segments: int) -> PairSlopes:
     """The mean slope of the secants on the pieces of each pair's path through ``site``."""
     entry, read, rows = entry_of(site), readout(run, pairs), segments + 1
-    beside = [Site(site.layer, kind) for kind in BESIDE.get(site.kind, ())]
-    seen = activations(run, pairs, BOTH, [entry, *beside, site])
-    paths = {one: _straight_path(x, rows) for one, x in seen.items()}
-    moved = {one: _moved_to(path) for one, path in paths.items()}
-    nothing = {site: torch.zeros_like(paths[site])}
+    moving = [*(Site(site.layer, kind) for kind in BESIDE.get(site.kind, ())), site]
+    seen = activations(run, pairs, BOTH, [entry, *moving])
+    paths = {one: _straight_path(seen[one], rows) for one in moving}
+    x, nothing = seen[entry][::2].repeat_interleave(rows, dim=0), torch.zeros_like(paths[site])
     composite = composites["secant"].applied(run.model, first_block=entry.layer, rows=rows)
-    with composite, at_sites(run.model, moved):
-        slopes = added_slopes(read, entry, paths[entry], nothing, _total(read))
+    with composite, at_sites(run.model, {one: _moved_to(path) for one, path in paths.items()}):
+        slopes = added_slopes(read, entry, x, {site: nothing}, _total(read))
     return slopes[site].unflatten(0, (-1, rows))[:, 1:].mean(1)
 
 
