@@ -85,7 +85,9 @@ def test_equals_the_reference(tiny_run, family, dtype, metric, wanted):
 @pytest.mark.usefixtures("float64_throughout")
 @pytest.mark.parametrize("truth", ["denoise", "noise"])
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_truths_equal_the_reference_at_all_sites_together(load_tiny, tiny_run, any_family, dtype, truth):
+def test_truths_equal_the_reference_at_all_sites_together(
+    load_tiny, tiny_run, any_family, dtype, truth
+):
     kinds = load_tiny(any_family).site_kinds
     sites = [Site(layer, kind) for layer in (0, 2) for kind in kinds]
     run = tiny_run(any_family, *sites, dtype=dtype, pairs=((6, (2, 4)), (4, (3,))))

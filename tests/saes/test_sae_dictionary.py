@@ -251,7 +251,8 @@ def test_an_sae_of_the_centred_stream_does_not_see_the_mean(sae_folder, normalis
 
 @pytest.mark.parametrize("architecture", SAE_CLASS_REGISTRY)
 def test_every_architecture_of_sae_lens_is_decided_on(architecture):
-    assert architecture in {*SAES, *TRANSCODERS, *REFUSED}, "can it be used? Say so at the top of this file"
+    decided = {*SAES, *TRANSCODERS, *REFUSED}
+    assert architecture in decided, "can it be used? Say so at the top of this file"
 
 
 @pytest.mark.filterwarnings("ignore:.*x_novel")
