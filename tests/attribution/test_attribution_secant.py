@@ -10,11 +10,12 @@ from relp_sae.attribution import attribute, batches, method_named
 from relp_sae.metrics import metrics
 from relp_sae.models import read_sites
 from relp_sae.records import Site
+from relp_sae.records.site import KINDS
 
-CUTS = ("resid_pre", "resid_mid", "resid_post")
+STREAM = [f"{kind}.{layer}" for layer in range(3) for kind in KINDS if kind.startswith("resid")]
+
 STREAM_AFTER = {"attn_out": "resid_mid", "mlp_out": "resid_post"}
-STREAM = [f"{kind}.{layer}" for layer in range(3) for kind in CUTS]
-
+"""Where in the stream a block's output goes."""
 
 pytestmark = pytest.mark.usefixtures("float64_throughout")
 

@@ -202,7 +202,7 @@ def test_an_sae_that_does_not_say_its_site(folder, metadata):
         load_saes(str(folder))
 
 
-@pytest.mark.parametrize("name", ["blocks.1.attn.hook_z", "blocks.1.hook_resid"])
+@pytest.mark.parametrize("name", ["blocks.1.attn.hook_q", "blocks.1.hook_resid"])
 def test_an_sae_of_a_site_that_we_do_not_have(folder, name):
     spoil_config(folder, metadata={"hook_name": name, "sae_lens_version": "6.54.0"})
     with pytest.raises(InputError, match=f"Cannot read the site '{name}'"):
@@ -250,7 +250,8 @@ def test_an_sae_for_another_width(model, sae_folder):
     folder = sae_folder(d_in=24, metadata={"model_name": "pythia-70m"})
     with pytest.raises(InputError) as raised:
         require_fit(the_sae(folder), model)
-    assert f"{folder} has d_in = 24, but {model.name} has d_model = 32" in str(raised.value)
+    wide = f"{folder} has d_in = 24, but {model.name} is 32 wide at resid_pre.1"
+    assert wide in str(raised.value)
     assert "this SAE is for another model (pythia-70m)" in str(raised.value)
     nameless = sae_folder(d_in=24, metadata={"model_name": None})
     with pytest.raises(InputError, match=r"another model \(unnamed\)"):

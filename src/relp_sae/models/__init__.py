@@ -3,9 +3,10 @@
 from relp_sae.models.blocks import BlockCall, block_calls, started_at
 from relp_sae.models.language_model import LanguageModel
 from relp_sae.models.loading import load_model
-from relp_sae.models.sites import at_sites, forward_order, read_sites
+from relp_sae.models.sites import Addition, at_sites, forward_order, read_sites
 
 __all__ = [
+    "Addition",
     "BlockCall",
     "LanguageModel",
     "at_sites",

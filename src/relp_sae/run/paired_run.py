@@ -1,11 +1,12 @@
 """PairedRun: a model, its dictionaries, the pairs and the metric - all that a score depends on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from relp_sae.errors import InputError
 from relp_sae.metrics.metric import Metric
@@ -15,7 +16,7 @@ from relp_sae.records.scores import Base, Kind
 from relp_sae.run.activations import Activations
 from relp_sae.run.measurement import PairBehaviour, answers_and_foils
 from relp_sae.run.recent import Recent
-from relp_sae.run.steps import PairSteps, pair_steps
+from relp_sae.run.steps import PairSteps, Seen, pair_steps
 from relp_sae.saes import Dictionary, require_fit
 from relp_sae.tensors import Logits, PerExample, Tokens
 
@@ -65,8 +66,14 @@ class PairedRun:
 
     @property
     def sites(self) -> list[Site]:
-        """The sites of the dictionaries, in the order of the forward pass."""
+        """The sites of the units, in the order of the forward pass."""
         return sorted(self.dictionaries, key=forward_order)
+
+    @property
+    def recorded(self) -> list[Site]:
+        """The sites whose activations are kept: those, and where the dictionaries read."""
+        read = {dictionary.reads for dictionary in self.dictionaries.values()}
+        return sorted(read | self.dictionaries.keys(), key=forward_order)
 
     @cached_property
     def activations(self) -> Activations:
@@ -74,7 +81,7 @@ class PairedRun:
 
         Only the last ones asked for are in memory; the others are run again.
         """
-        return Activations(self.model, self.metric, self.sites, self.pairs)
+        return Activations(self.model, self.metric, self.recorded, self.pairs)
 
     @cached_property
     def behaviours(self) -> list[PairBehaviour]:
@@ -111,13 +118,13 @@ class PairedRun:
     @cached_property
     def _steps(self) -> Recent[list[PairSteps]]:
         activations, pairs = self.activations, self.pairs
-        dictionaries = {site: self.dictionaries[site] for site in self.sites}
+        dictionaries = [self.dictionaries[site] for site in self.sites]
 
         def make(pair: int) -> list[PairSteps]:
-            seen, start = activations[pair], pairs[pair].first_change
+            both, start = activations[pair], pairs[pair].first_change
             return [
-                pair_steps(dictionary, seen.clean[site], seen.corrupted[site], start)
-                for site, dictionary in dictionaries.items()
+                pair_steps(one, _seen(one, both.clean), _seen(one, both.corrupted), start)
+                for one in dictionaries
             ]
 
         return Recent(make, lambda steps: sum(one.nbytes for one in steps), STEP_BYTES)
@@ -168,6 +175,10 @@ class PairedRun:
         joined = np.concatenate(list(score)).astype(np.float64)
         noise = np.zeros_like(joined) if stderr is None else np.concatenate(list(stderr))
         return FeatureScores(kind, name, base, self.units, joined, noise)
+
+
+def _seen(dictionary: Dictionary, x: Mapping[Site, Tensor]) -> Seen:
+    return Seen(x[dictionary.reads], x[dictionary.site])
 
 
 def _drop_reason(seen: PairBehaviour) -> str:

@@ -14,8 +14,8 @@ from relp_sae.errors import InputError
 from relp_sae.models import LanguageModel
 from relp_sae.records import Site
 from relp_sae.registry import suggestion
+from relp_sae.saes.adapter import as_dictionary
 from relp_sae.saes.dictionary import Dictionary
-from relp_sae.saes.sae_lens_dictionary import as_dictionary
 
 BUNDLED = {"smollm2-135m-topk": "smollm2-135m-topk"}
 """SAEs inside this package: name -> folder in ``relp_sae/saes/bundled``."""
@@ -56,16 +56,21 @@ def require_fit(dictionary: Dictionary, model: LanguageModel) -> None:
     """Check that a dictionary can be used with a model.
 
     Raises:
-        InputError: a site that the model has not, another d_model, or another device or dtype.
+        InputError: a site that the model has not, another width than the model has at the sites
+            where the dictionary reads and writes, or another device or dtype.
     """
-    model.require_site(dictionary.site)
-    d_in, weights = dictionary.W_dec.shape[1], dictionary.W_dec
-    if d_in != model.d_model:
-        owner = dictionary.model_name or "unnamed"
-        raise InputError(
-            f"{dictionary.source} has d_in = {d_in}, but {model.name} has d_model = "
-            f"{model.d_model}: this SAE is for another model ({owner})."
-        )
+    weights = dictionary.W_dec
+    widths = {"d_in": (dictionary.reads, dictionary.d_in)}
+    if dictionary.reads != dictionary.site:
+        widths["d_out"] = (dictionary.site, weights.shape[1])
+    for name, (site, found) in widths.items():
+        model.require_site(site)
+        if found != model.width(site):
+            owner = dictionary.model_name or "unnamed"
+            raise InputError(
+                f"{dictionary.source} has {name} = {found}, but {model.name} is "
+                f"{model.width(site)} wide at {site}: this SAE is for another model ({owner})."
+            )
     if (weights.dtype, weights.device) != (model.dtype, model.device):
         raise InputError(
             f"{dictionary.source} is {weights.dtype} on {weights.device}, {model.name} is "
@@ -75,10 +80,7 @@ def require_fit(dictionary: Dictionary, model: LanguageModel) -> None:
 
 def _load(source: str, device: str, dtype: str) -> Dictionary:
     sae = _opened(source, _opener(source, device, dtype))
-    hook_name = sae.cfg.metadata.hook_name
-    if not hook_name or not isinstance(hook_name, str):
-        raise InputError(f"{source} does not say its site: cfg.json has no metadata.hook_name.")
-    return as_dictionary(sae, Site.parse(hook_name), source)
+    return as_dictionary(sae, source)
 
 
 def _opener(source: str, device: str, dtype: str) -> Callable[[], SAE]:
