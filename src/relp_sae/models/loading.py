@@ -1,4 +1,4 @@
-"""``load_model``: the embedded default, any Hub id, any local folder."""
+"""``load_model`` and ``load_tokenizer``: the embedded default, any Hub id, any local folder."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def load_model(name: str, *, device: str = "cpu", dtype: str = "float32") -> Lan
         RunError: the family's declaration does not fit the model (see ``verify``).
     """
     torch_device, torch_dtype = parse_device(device), parse_dtype(dtype)
-    source = str(embedded_folder()) if name == EMBEDDED_NAME else name
+    source = _source(name)
     try:
         family, tokenizer, hf = _read(name, source, torch_dtype)
     except InputError:
@@ -48,6 +48,33 @@ def load_model(name: str, *, device: str = "cpu", dtype: str = "float32") -> Lan
     return model
 
 
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer that ``load_model`` gives the model of this name, without its weights.
+
+    Raises:
+        InputError: unknown name, or no tokenizer that can be read.
+    """
+    source = _source(name)
+    try:
+        return _read_tokenizer(source)
+    except Exception as error:  # as above
+        raise InputError(_unreadable(name, error, "tokenizer")) from error
+
+
+def _source(name: str) -> str:
+    """What transformers is asked for."""
+    return str(embedded_folder()) if name == EMBEDDED_NAME else name
+
+
+def _read_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    tokenizer = AutoTokenizer.from_pretrained(
+        source, trust_remote_code=False, local_files_only=Path(source).is_dir()
+    )
+    if not tokenizer.vocab_size:  # what some families make of a folder without a tokenizer
+        raise ValueError("it has no tokenizer (tokenizer.json)")
+    return tokenizer
+
+
 def _read(
     name: str, source: str, dtype: torch.dtype
 ) -> tuple[Family, PreTrainedTokenizerBase, Any]:
@@ -56,11 +83,7 @@ def _read(
     config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=local)
     family = _family_of(name, config)
     family.refuse(config)
-    tokenizer = AutoTokenizer.from_pretrained(
-        source, trust_remote_code=False, local_files_only=local
-    )
-    if not tokenizer.vocab_size:  # what some families make of a folder without a tokenizer
-        raise ValueError("it has no tokenizer (tokenizer.json)")
+    tokenizer = _read_tokenizer(source)
     transformers_logging.disable_progress_bar()
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         source,
@@ -123,11 +146,11 @@ def _family_of(name: str, config: PreTrainedConfig) -> Family:
     return families[model_type]
 
 
-def _unreadable(name: str, error: Exception) -> str:
+def _unreadable(name: str, error: Exception, what: str = "causal language model") -> str:
     # Some reasons begin with a line that only names the check that failed.
     reason = " ".join(str(error).split("\n")[:2]).strip() or type(error).__name__
     if name and Path(name).exists():
-        return f"Cannot read a Hugging Face causal language model from {name}: {reason}"
+        return f"Cannot read a Hugging Face {what} from {name}: {reason}"
     hint = suggestion(name, [EMBEDDED_NAME])
     return (
         f"Unknown model '{name}'. {hint}Give {EMBEDDED_NAME} (embedded), a local folder, or a "
