@@ -37,7 +37,7 @@ def load_saes(
     loaded: dict[Site, Dictionary] = {}
     for one, site in _at_sites(sources, None if sites is None else [*map(Site.parse, sites)]):
         sae = open_sae(one, reading)
-        dictionary = as_dictionary(sae, _site(sae, one, site), one)
+        dictionary = _adapted(sae, _site(sae, one, site), one)
         if dictionary.site in loaded:
             raise InputError(
                 f"Two SAEs are given for the site {dictionary.site}; give one: "
@@ -45,6 +45,14 @@ def load_saes(
             )
         loaded[dictionary.site] = dictionary
     return loaded
+
+
+def _adapted(sae: SAE, site: Site, source: str) -> Dictionary:
+    try:
+        return as_dictionary(sae, site, source)
+    except RuntimeError as error:  # torch's, of settings that do not go with the weights
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{source} was read, but cannot encode: {reason}.") from error
 
 
 def _at_sites(sources: list[str], sites: list[Site] | None) -> list[tuple[str, Site | None]]:

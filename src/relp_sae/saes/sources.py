@@ -3,18 +3,20 @@
 import json
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from sae_lens import SAE
+from sae_lens import SAE, TrainingSAE
 from sae_lens.loading.pretrained_sae_loaders import (
     get_sae_lens_config_from_disk,
     sparsify_disk_loader,
 )
+from sae_lens.registry import SAE_CLASS_REGISTRY, SAE_TRAINING_CLASS_REGISTRY
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -95,7 +97,20 @@ def _from_folder(source: str, path: Path, reading: Reading) -> Callable[[], SAE]
         options["converter"] = _from_pickle
     else:
         _need(source, path, WEIGHTS)
-    return lambda: SAE.load_from_disk(path, **options)
+    return lambda: _from_disk(path, options)
+
+
+def _from_disk(path: Path, options: Mapping[str, Any]) -> SAE:
+    """A folder's SAE; a checkpoint of a kind that only trains, as what training saves at its end.
+
+    BatchTopK and Matryoshka SAEs are JumpReLU SAEs once they are trained.
+    """
+    architecture = json.loads((path / CONFIG).read_text(encoding="utf-8")).get("architecture")
+    if architecture in SAE_CLASS_REGISTRY or architecture not in SAE_TRAINING_CLASS_REGISTRY:
+        return SAE.load_from_disk(path, **options)
+    with TemporaryDirectory() as finished:
+        TrainingSAE.load_from_disk(path, **options).save_inference_model(finished)
+        return SAE.load_from_disk(finished, device=options["device"], dtype=options["dtype"])
 
 
 def _need(source: str, path: Path, name: str) -> None:
