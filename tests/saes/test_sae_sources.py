@@ -57,7 +57,9 @@ class Harmful:
 
 
 def test_an_sae_without_metadata_is_given_its_site(siteless):
-    with pytest.raises(InputError, match=r"no metadata\.hook_name\. Say it with --site KIND\.LAYER"):
+    with pytest.raises(
+        InputError, match=r"no metadata\.hook_name\. Say it with --site KIND\.LAYER"
+    ):
         load_saes(str(siteless))
     assert the_sae(siteless, sites=["blocks.2.hook_mlp_out"]).site == Site(2, "mlp_out")
 
@@ -99,7 +101,10 @@ def test_a_release_and_a_folder_do_not_share_sites(folder):
     ("release", "sentence"),
     [
         ("gpt2-small-res-jb", r"no SAE at mlp_out\.5\. It has them at resid_pre\.0, resid_pre\.1"),
-        ("gemma-scope-2b-pt-mlp-canonical", r"has 2 SAEs at mlp_out\.5: choose one by its ID, such"),
+        (
+            "gemma-scope-2b-pt-mlp-canonical",
+            r"has 2 SAEs at mlp_out\.5: choose one by its ID, such",
+        ),
     ],
 )
 def test_a_release_that_has_not_one_sae_at_the_site(release, sentence):
