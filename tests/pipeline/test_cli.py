@@ -27,21 +27,6 @@ COMMANDS = (
 )
 
 
-def invoke(monkeypatch, capsys, *arguments: object) -> tuple[int, str, str]:
-    """Run ``main`` in this process; (exit code, standard output, standard error)."""
-    monkeypatch.setattr(sys, "argv", ["relp-sae", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        application.main()
-    printed = capsys.readouterr()
-    return ended.value.code or 0, printed.out, printed.err
-
-
-@pytest.fixture
-def relp_sae(monkeypatch, capsys):
-    """``relp_sae("run", "--n", 3)`` -> (exit code, standard output, standard error)."""
-    return lambda *arguments: invoke(monkeypatch, capsys, *arguments)
-
-
 @pytest.fixture
 def whole_run(inputs):
     """The arguments of a small run."""
@@ -93,7 +78,6 @@ def test_check_prints_the_audit(relp_sae, inputs):
     [
         *(("methods", "relp-ah"), ("truths", "noise"), ("tasks", "ioi-order"), ("rules", "half")),
         *(("composites", "relp"), ("metrics", "logit_diff"), ("models", "smollm2-135m")),
-        ("saes", "gpt2-small-res-jb/blocks.8.hook_resid_pre"),
     ],
 )
 def test_list(relp_sae, kind, name):

@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
+from relp_sae.catalogue import model_key
 from relp_sae.faithfulness import measures
 from relp_sae.faithfulness.agreement import pair_values
 from relp_sae.faithfulness.alignment import align
@@ -128,9 +129,26 @@ def sae_quality(manifest: Manifest) -> Section:
             "metric without error term is the clean one when the reconstruction alone replaces the "
             "activation; the error share is the part of the summed absolute effect that error "
             "units carry." + warning,
+            *_trained_elsewhere(manifest),
             setup_tables.sae_table(manifest.sae_quality),
         ),
     )
+
+
+def _trained_elsewhere(manifest: Manifest) -> list[str]:
+    """Which SAEs name another model than the run's, where some do."""
+    other = [
+        f"that at `{site}` on `{one.trained_on}`"
+        for site, one in manifest.sae_quality.items()
+        if one.trained_on and model_key(one.trained_on) != model_key(manifest.config.model)
+    ]
+    if not other:
+        return []
+    return [
+        f"By its own metadata the SAE was trained elsewhere: {listed(other)}; this run's model is "
+        f"`{manifest.config.model}`. **Unless these are two names of one model, its features need "
+        "not mean here what they meant there.**"
+    ]
 
 
 def agreement(records: Records, pictures: Sequence[Picture]) -> Section:

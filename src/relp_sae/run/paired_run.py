@@ -17,7 +17,7 @@ from relp_sae.run.activations import Activations
 from relp_sae.run.measurement import PairBehaviour, answers_and_foils
 from relp_sae.run.recent import Recent
 from relp_sae.run.steps import PairSteps, Seen, pair_steps
-from relp_sae.saes import Dictionary, require_fit
+from relp_sae.saes import Dictionary, require_fit, require_same_model
 from relp_sae.tensors import Logits, PerExample, Tokens
 
 STEP_BYTES = 2**29
@@ -29,23 +29,26 @@ class PairedRun:
     """What every method and every truth is computed from.
 
     Pairs that the model gets wrong (the foil's logit is above the answer's on the clean prompt)
-    are measured but dropped.
+    are measured but dropped. ``allow_other_model`` is for SAEs that were trained on another model
+    and are carried over on purpose.
 
     Raises:
-        InputError: no dictionary or pair, a dictionary that does not fit the model, or no pair
-            that the model gets right.
+        InputError: no dictionary or pair, a dictionary that does not fit the model or was trained
+            on another, or no pair that the model gets right.
     """
 
     model: LanguageModel
     dictionaries: dict[Site, Dictionary]
     pairs: Sequence[PromptPair]
     metric: Metric
+    allow_other_model: bool = False
 
     def __post_init__(self) -> None:
         if not self.dictionaries or not self.pairs:
             raise InputError("A run needs at least one SAE and one prompt pair.")
         for dictionary in self.dictionaries.values():
             require_fit(dictionary, self.model)
+            require_same_model(dictionary, self.model, allow_other=self.allow_other_model)
         for pair in self.pairs:
             self._require_room(pair)
 

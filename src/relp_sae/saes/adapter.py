@@ -26,16 +26,18 @@ FOLDED = {
 """Kind -> the processing by TransformerLens that makes another activation of it, and which."""
 
 
-def as_dictionary(sae: SAE, source: str) -> SaeLensDictionary:
+def as_dictionary(sae: SAE, source: str, asked: Site | None = None) -> SaeLensDictionary:
     """Adapt a loaded SAE or transcoder, folding decoder norms where its architecture needs it.
 
+    It reads the site of its metadata, and where they say nothing the one that is ``asked`` for.
+
     Raises:
-        InputError: no site in its metadata or one that we do not have, a transcoder that does not
+        InputError: no site or another than that asked for, one that we do not have, a transcoder that does not
             say where it writes, an architecture without a linear decoder, or training on
             activations that were scaled or processed.
     """
     metadata = sae.cfg.metadata
-    reads = _site(metadata, "hook_name", source)
+    reads = _read_site(metadata, source, asked)
     site = _written_site(sae, reads, source)
     _require_unprocessed(sae, reads, source)
     if getattr(sae.cfg, "rescale_acts_by_decoder_norm", False):
@@ -50,13 +52,31 @@ def as_dictionary(sae: SAE, source: str) -> SaeLensDictionary:
     return dictionary
 
 
+def _read_site(metadata: SAEMetadata, source: str, asked: Site | None) -> Site:
+    if not metadata.hook_name or not isinstance(metadata.hook_name, str):
+        if asked is None:
+            raise InputError(
+                f"{source} does not say its site: cfg.json has no metadata.hook_name. Say it with "
+                "--site KIND.LAYER (load_saes(..., sites=[...])), such as --site resid_pre.8."
+            )
+        return asked
+    own = _site(metadata, "hook_name", source)
+    if asked not in (None, own):
+        raise InputError(
+            f"{source} is an SAE for the site {own} (as its metadata say), not for {asked}. Give "
+            f"an SAE that was trained at {asked}, or leave the site away."
+        )
+    return own
+
+
 def _site(metadata: SAEMetadata, key: str, source: str) -> Site:
     name = metadata[key]
-    if not name or not isinstance(name, str):
-        raise InputError(f"{source} does not say its site: cfg.json has no metadata.{key}.")
     exact = metadata[f"hf_{key}"]
-    # Gemma Scope 2's hook_mlp_in is not TransformerLens'; the Hugging Face name beside it is right.
-    return Site.parse(exact if exact and name.endswith(".hook_mlp_in") else name)
+    try:
+        # Gemma Scope 2's hook_mlp_in is not TransformerLens'; the name beside it is right.
+        return Site.parse(exact if exact and name.endswith(".hook_mlp_in") else name)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
 
 
 def _written_site(sae: SAE, reads: Site, source: str) -> Site:
