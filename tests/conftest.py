@@ -242,6 +242,19 @@ def sae_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def transcoder_folder(sae_folder: Callable[..., Path]) -> Callable[..., Path]:
+    """``transcoder_folder("mlp_in.1", "mlp_out.1", architecture="transcoder", **config)``."""
+    from relp_sae.records import Site
+
+    def save(reads: str, site: str, architecture: str = "transcoder", **config: Any) -> Path:
+        metadata = {"hook_name_out": Site.parse(site).hook_name, **config.pop("metadata", {})}
+        shape = {"d_out": D_MODEL, "apply_b_dec_to_input": False}
+        return sae_folder(reads, architecture, metadata=metadata, **{**shape, **config})
+
+    return save
+
+
+@pytest.fixture(scope="session")
 def pairs() -> list[Any]:
     """Three pairs of random ids behind BOS; they differ at one, two and all later positions.
 
@@ -274,6 +287,7 @@ def make_run(sae_folder: Callable[..., Path], pairs: list[Any]) -> Callable[...,
     from dataclasses import replace
 
     from relp_sae.metrics import metrics
+    from relp_sae.records import Site
     from relp_sae.run import PairedRun
     from relp_sae.saes import load_saes
 
@@ -288,7 +302,10 @@ def make_run(sae_folder: Callable[..., Path], pairs: list[Any]) -> Callable[...,
 
     def make(model: Any, *sites: str, metric: str = "logit_diff") -> PairedRun:
         dtype = str(model.dtype).removeprefix("torch.")
-        folders = [sae_folder(site, seed=i) for i, site in enumerate(sites or ["resid_pre.1"])]
+        folders = [
+            sae_folder(site, seed=i, d_in=model.width(Site.parse(site)))
+            for i, site in enumerate(sites or ["resid_pre.1"])
+        ]
         dictionaries = load_saes([str(folder) for folder in folders], dtype=dtype)
         prepared = [preferring(model, pair) for pair in pairs]
         return PairedRun(model, dictionaries, prepared, metrics[metric])

@@ -26,6 +26,7 @@ class Textbook:
         self.seen: dict[str, Tensor] = {}
 
     def at(self, site: str, x: Tensor) -> Tensor:
+        """x at a named point, after what is added there; without a name it is no site."""
         x = x + self.add[site] if site in self.add else x
         self.seen[site] = x
         return x
@@ -45,12 +46,11 @@ class Textbook:
         w, heads = self.weights, self.config.n_head
         x = w["transformer.wte.weight"][ids] + w["transformer.wpe.weight"][: len(ids)]
 
-        def norm(x: Tensor, name: str) -> Tensor:
+        def norm(x: Tensor, name: str, site: str = "") -> Tensor:
             centred = x - x.mean(-1, keepdim=True)
             deviation = (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
-            return (
-                centred / self.constant("norm", deviation) * w[name + ".weight"] + w[name + ".bias"]
-            )
+            normalized = self.at(site, centred / self.constant("norm", deviation))
+            return normalized * w[name + ".weight"] + w[name + ".bias"]
 
         def linear(x: Tensor, name: str) -> Tensor:
             return x @ w[name + ".weight"] + w[name + ".bias"]
@@ -60,9 +60,11 @@ class Textbook:
             x = self.at(f"resid_pre.{layer}", x)
             qkv = linear(norm(x, block + "ln_1"), block + "attn.c_attn").chunk(3, -1)
             q, k, v = (part.unflatten(-1, (heads, -1)).transpose(0, 1) for part in qkv)
-            attention = linear(self.attend(q, k, v), block + "attn.c_proj")
+            z = self.at(f"z.{layer}", self.attend(q, k, v))
+            attention = linear(z, block + "attn.c_proj")
             x = self.at(f"resid_mid.{layer}", x + self.at(f"attn_out.{layer}", attention))
-            u = linear(norm(x, block + "ln_2"), block + "mlp.c_fc")
+            h = norm(x, block + "ln_2", f"mlp_normalized.{layer}")
+            u = linear(self.at(f"mlp_in.{layer}", h), block + "mlp.c_fc")
             inner = math.sqrt(2 / math.pi) * (u + 0.044715 * u * u * u)
             u = u * self.constant("activation", (1 + inner.tanh()) / 2)
             mlp = self.at(f"mlp_out.{layer}", linear(u, block + "mlp.c_proj"))
@@ -74,9 +76,9 @@ class Textbook:
         heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
         x = w["model.embed_tokens.weight"][ids]
 
-        def norm(x: Tensor, name: str) -> Tensor:
+        def norm(x: Tensor, name: str, site: str = "") -> Tensor:
             root = (x.square().mean(-1, keepdim=True) + config.rms_norm_eps).sqrt()
-            return x / self.constant("norm", root) * w[name + ".weight"]
+            return self.at(site, x / self.constant("norm", root)) * w[name + ".weight"]
 
         def linear(x: Tensor, name: str) -> Tensor:
             return x @ w[name + ".weight"].T
@@ -106,9 +108,11 @@ class Textbook:
             )
             group = heads // kv_heads
             k, v = rotated(k).repeat_interleave(group, 0), v.repeat_interleave(group, 0)
-            attention = linear(self.attend(rotated(q), k, v), block + "self_attn.o_proj")
+            z = self.at(f"z.{layer}", self.attend(rotated(q), k, v))
+            attention = linear(z, block + "self_attn.o_proj")
             x = self.at(f"resid_mid.{layer}", x + self.at(f"attn_out.{layer}", attention))
-            h = norm(x, block + "post_attention_layernorm")
+            h = norm(x, block + "post_attention_layernorm", f"mlp_normalized.{layer}")
+            h = self.at(f"mlp_in.{layer}", h)
             gate = linear(h, block + "mlp.gate_proj")
             gate = gate * self.constant("activation", 1 / (1 + (-gate).exp()))
             product = gate * linear(h, block + "mlp.up_proj")
@@ -129,7 +133,7 @@ FORWARD: dict[str, Callable[[Textbook, Tensor], Tensor]] = {
 def forward(
     hf: Any, ids: Tensor, rules: set[str] | None = None, add: Mapping[str, Tensor] | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Logits (pos, vocab) of one prompt, and every site's activation (pos, d_model)."""
+    """Logits (pos, vocab) of one prompt, and every site's activation (pos, width)."""
     book = Textbook(hf, rules or set(), add or {})
     assert hf.config.model_type in FORWARD, "write the family's forward pass out in textbook.py"
     logits = FORWARD[hf.config.model_type](book, ids)

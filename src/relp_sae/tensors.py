@@ -7,16 +7,16 @@ Tokens = Int[Tensor, "batch pos"]
 """Token ids."""
 
 Resid = Float[Tensor, "*batch pos d_model"]
-"""Activations at a site, in the stream's own unit."""
+"""Activations at a site, in the model's own unit. At z the last axis is n_heads * d_head."""
 
 FeatureActs = Float[Tensor, "*batch pos d_sae"]
-"""SAE features, scaled so that ``features @ W_dec`` has the stream's unit."""
+"""SAE features, scaled so that ``features @ W_dec`` has the unit of the site it writes at."""
 
 Decoder = Float[Tensor, "d_sae d_model"]
-"""Decoder rows: what one unit of a feature adds to the stream."""
+"""Decoder rows: what one unit of a feature adds at the site where it writes."""
 
 Steps = Float[Tensor, "units d_model"]
-"""What each unit adds to the stream when it moves from its corrupted to its clean value."""
+"""What each unit adds at its site when it moves from its corrupted to its clean value."""
 
 Logits = Float[Tensor, "batch vocab"]
 """Logits at the last position."""

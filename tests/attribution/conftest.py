@@ -95,22 +95,33 @@ def plain():
     def metric(run, pair, ids, site, change: Callable[[Tensor], Tensor]):
         family, prompts = run.model.family, run.pairs[pair]
         block = run.model.hf.get_submodule(f"{family.blocks}.{site.layer}")
-        part = {"attn_out": family.attention, "resid_mid": family.attention, "mlp_out": family.mlp}
+        part = {
+            **{"attn_out": family.attention, "resid_mid": family.attention, "mlp_out": family.mlp},
+            **{"z": family.projection, "mlp_in": family.mlp, "mlp_normalized": family.mlp_norm},
+        }
         entered = []
 
         def before(_module, args):
             entered.append(args[0])
-            return (change(args[0]), *args[1:]) if site.kind == "resid_pre" else None
 
-        def after(_module, _args, output):
+        def on_input(_module, args):
+            return (change(args[0]), *args[1:])
+
+        def after(module, _args, output):
             x = output[0] if isinstance(output, tuple) else output
-            skip = entered[-1] if site.kind == "resid_mid" else 0
-            new = change(skip + x) - skip
+            skip, scale = 0, 1
+            if site.kind == "resid_mid":
+                skip = entered[-1]
+            if site.kind == "mlp_normalized":
+                skip, scale = -getattr(module, "bias", 0), 1 / module.weight
+            new = change((skip + x) * scale) / scale - skip
             return (new, *output[1:]) if isinstance(output, tuple) else new
 
         handles = [block.register_forward_pre_hook(before)]
-        if site.kind != "resid_pre":
-            hooked = block.get_submodule(part.get(site.kind, ""))  # "" is the block itself
+        hooked = block.get_submodule(part.get(site.kind, ""))  # "" is the block itself
+        if site.kind in ("resid_pre", "z", "mlp_in"):
+            handles.append(hooked.register_forward_pre_hook(on_input))
+        else:
             handles.append(hooked.register_forward_hook(after))
         try:
             logits = run.model.hf(input_ids=ids).logits[:, -1]

@@ -10,11 +10,12 @@ from relp_sae.attribution import attribute, batches, method_named
 from relp_sae.metrics import metrics
 from relp_sae.models import read_sites
 from relp_sae.records import Site
+from relp_sae.records.site import KINDS
 
-CUTS = ("resid_pre", "resid_mid", "resid_post")
+STREAM = [f"{kind}.{layer}" for layer in range(3) for kind in KINDS if kind.startswith("resid")]
+
 STREAM_AFTER = {"attn_out": "resid_mid", "mlp_out": "resid_post"}
-STREAM = [f"{kind}.{layer}" for layer in range(3) for kind in CUTS]
-
+"""Where in the stream a block's output goes."""
 
 pytestmark = pytest.mark.usefixtures("float64_throughout")
 
@@ -87,27 +88,75 @@ def test_a_blocks_output_and_what_passes_it_by_sum_to_the_whole_effect(
             assert of_out != pytest.approx(total, rel=1e-3)
 
 
-@pytest.mark.parametrize("site", ["resid_pre.1", "resid_mid.0", "attn_out.1", "mlp_out.1"])
+@pytest.mark.parametrize(
+    "site",
+    [
+        "resid_pre.1",
+        "resid_mid.0",
+        "z.1",
+        "attn_out.1",
+        "mlp_in.0",
+        "mlp_normalized.1",
+        "mlp_out.1",
+    ],
+)
 def test_segments_stay_exact_in_sum_and_go_over_into_integrated_gradients(
     load_tiny, make_run, family, site
 ):
     run = make_run(load_tiny(family, "float64"), site)
-    if run.sites[0].kind not in STREAM_AFTER:
+    if str(run.sites[0]) in STREAM:
         for _, _, found, total in sums_and_totals(run, "secant:3"):
             assert found == pytest.approx(total, rel=1e-9)
         limit = attribute(run, "integrated-gradients:400").score
-    else:  # the path of the stream after it, at which no dictionary stands here
+    else:  # what passes it by moves as well, which integrated gradients leave where it is
         limit = attribute(run, "secant:400").score
     errors = [np.abs(attribute(run, f"secant:{n}").score - limit).max() for n in (1, 4, 16)]
     assert errors[0] > 4 * errors[1] > 16 * errors[2]
     assert errors[2] < 0.02 * np.abs(limit).max()
 
 
-def test_one_segment_is_the_same_by_either_way(load_tiny, make_run, family):
+@pytest.mark.parametrize("kinds", [("z", "attn_out"), ("mlp_normalized", "mlp_in", "mlp_out")])
+def test_what_goes_into_a_part_carries_what_comes_out_of_it(load_tiny, make_run, any_family, kinds):
+    """No full cut, but a cut of the part: attention's values, or the MLP. Sums agree to rounding."""
+    model = load_tiny(any_family, "float64")
+    sites = [Site(layer, kind) for layer in (0, 2) for kind in kinds if kind in model.site_kinds]
+    run = make_run(model, *map(str, sites))
+    scores = attribute(run, "secant")
+    for pair in run.kept:
+        total = run.measured[pair].clean_metric - run.measured[pair].corrupted_metric
+        for layer in (0, 2):
+            sums = [
+                scores.score[(scores.units.pair == pair) & (scores.units.site == str(site))].sum()
+                for site in sites
+                if site.layer == layer
+            ]
+            assert len(sums) > 1
+            assert abs(sums[0]) > 1e-3
+            assert sums == pytest.approx([sums[0]] * len(sums), rel=1e-8, abs=1e-8 * abs(total))
+
+
+@pytest.mark.parametrize("layer", [0, 2])
+def test_with_segments_z_carries_what_attention_does_where_no_norm_is_between(
+    load_tiny, make_run, family, layer
+):
+    """Their straight paths are one path then: the projection is linear."""
+    run = make_run(load_tiny(family, "float64"), f"z.{layer}", f"attn_out.{layer}")
+    scores = attribute(run, "secant:3")
+    for pair in run.kept:
+        of_z, of_attention = (
+            scores.score[(scores.units.pair == pair) & (scores.units.site == str(site))].sum()
+            for site in run.sites
+        )
+        assert abs(of_z) > 1e-3
+        assert of_z == pytest.approx(of_attention, rel=1e-9)
+
+
+def test_one_segment_is_the_same_by_either_way_in_every_family(load_tiny, make_run, any_family):
     """The run with x of the clean prompt is the clean run: it does not matter how it is made."""
     from relp_sae.attribution.secant import _along_the_path, _between_the_runs
 
-    run = make_run(load_tiny(family, "float64"), "resid_pre.1", "attn_out.1", "mlp_out.2")
+    model = load_tiny(any_family, "float64")
+    run = make_run(model, *(f"{kind}.1" for kind in model.site_kinds))
     for pairs in batches(run, 2):
         between = _between_the_runs(run, pairs)
         for site in run.sites:

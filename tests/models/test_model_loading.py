@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from relp_sae.errors import InputError
 from relp_sae.models import load_model
+from relp_sae.models.family import families
 from relp_sae.models.loading import DTYPES
 
 IDS = torch.tensor([[0, 17, 45, 99, 17, 8]])
@@ -86,7 +87,7 @@ def test_a_family_that_is_not_declared(tmp_path, other):
     with pytest.raises(InputError) as raised:
         load_model(str(tmp_path))
     assert f"of family '{other}', which is not declared yet" in str(raised.value)
-    assert "Known families: llama, gemma" in str(raised.value)
+    assert f"Known families: {', '.join(families)}. A family is one file" in str(raised.value)
     assert "docs/adding.md" in str(raised.value)
 
 

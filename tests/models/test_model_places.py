@@ -134,6 +134,17 @@ def test_an_mlp_whose_output_is_not_what_the_stream_gets(model):
     refused(model, "resid_post", mlp=model.family.activation)
 
 
+def test_a_projection_that_does_not_take_z(llama_model):
+    refused(
+        llama_model, r"self_attn\.q_proj does not make attn_out of z", projection="self_attn.q_proj"
+    )
+
+
+def test_a_norm_that_the_mlp_does_not_read(model):
+    first = model.family.norms[0]
+    refused(model, f"the MLP of block 0 does not read {first}", mlp_norm=first)
+
+
 def test_a_gate_of_other_branches(llama_model):
     gate = Gate(left="mlp.gate_proj", right="mlp.up_proj", into="mlp.down_proj")
     refused(llama_model, "gate", gate=gate)

@@ -10,6 +10,7 @@ from relp_sae.records.site import KINDS
 
 IDS = torch.tensor([[0, 17, 45, 99, 17, 8]])
 LAYERS = range(3)
+STREAM = ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post")
 EVERYWHERE = [Site(layer, kind) for layer in LAYERS for kind in KINDS]
 
 # Llama computes RMSNorm and softmax in float32 whatever the model's dtype is.
@@ -48,7 +49,7 @@ def test_stream_sites_are_transformers_hidden_states(model):
 def test_a_block_adds_attention_and_then_mlp_to_the_stream(model64):
     seen, _ = read_sites(model64, EVERYWHERE, IDS)
     for layer in LAYERS:
-        pre, mid, post, attention, mlp = (seen[Site(layer, kind)] for kind in KINDS)
+        pre, attention, mid, mlp, post = (seen[Site(layer, kind)] for kind in STREAM)
         torch.testing.assert_close(mid, pre + attention, rtol=0, atol=1e-13)
         torch.testing.assert_close(post, mid + mlp, rtol=0, atol=1e-13)
 

@@ -45,7 +45,7 @@ def intervention(run, wanted):
     pair, width = run.kept[wanted["which"] % len(run.kept)], wanted["width"]
     length = len(run.pairs[pair].clean_ids)
     starts = torch.tensor(wanted["starts"]).clamp(max=length)
-    shape = len(starts), length, run.model.d_model
+    shape = len(starts), length, run.model.width(wanted["site"])
     draw = torch.Generator().manual_seed(wanted["seed"])
     noise = torch.randn(shape, generator=draw, dtype=run.model.dtype)
 
@@ -90,7 +90,7 @@ def test_truths_equal_the_reference_at_all_sites_together(
     load_tiny, tiny_run, any_family, dtype, truth
 ):
     kinds = load_tiny(any_family).site_kinds
-    sites = [Site(layer, kind) for layer in range(3) for kind in kinds]
+    sites = [Site(layer, kind) for layer in (0, 2) for kind in kinds]
     run = tiny_run(any_family, *sites, dtype=dtype, pairs=((6, (2, 4)), (4, (3,))))
     packed, reference = (patch(run, truth, engine=name).score for name in engines)
     largest = np.abs(reference).max()

@@ -27,46 +27,49 @@ class Probe:
             "resid_post": self.block,
             "attn_out": attention,
             "mlp_out": self.block.get_submodule(names.mlp),
+            "z": self.block.get_submodule(names.projection),
+            "mlp_in": self.block.get_submodule(names.mlp),
+            "mlp_normalized": self.block.get_submodule(names.mlp_norm),
         }[kind]
 
     @torch.no_grad()
     def run(self, ids, pos=0, vector=0.0):
-        """x (pos, d_model) before the addition, and the last logits."""
+        """x (pos, width) before the addition, and the last logits."""
         seen = {}
 
-        def before(_module, args):
-            seen["input"] = args[0].clone()
-            if self.kind == "resid_pre":
-                changed = args[0].clone()
-                changed[0, pos] += vector
-                return (changed, *args[1:])
-            return None
+        def remember(_module, args):
+            seen["block input"] = args[0].clone()
 
-        def after(_module, _args, output):
-            if self.kind == "resid_pre":
-                return None
-            whole = output if isinstance(output, torch.Tensor) else output[0]
-            seen["output"] = whole.clone()
-            changed = whole.clone()
+        def before(_module, args):
+            seen["x"] = args[0].clone()
+            changed = args[0].clone()
             changed[0, pos] += vector
+            return (changed, *args[1:])
+
+        def after(module, _args, output):
+            whole = output if isinstance(output, torch.Tensor) else output[0]
+            scale = 1.0
+            seen["x"] = whole.clone()
+            if self.kind == "resid_mid":
+                seen["x"] += seen["block input"]
+            if self.kind == "mlp_normalized":
+                scale = module.weight
+                seen["x"] = (whole - getattr(module, "bias", 0)) / scale
+            changed = whole.clone()
+            changed[0, pos] += vector * scale
             return changed if isinstance(output, torch.Tensor) else (changed, *output[1:])
 
-        handles = [
-            self.block.register_forward_pre_hook(before),
-            self.hooked.register_forward_hook(after),
-        ]
+        handles = [self.block.register_forward_pre_hook(remember)]
+        if self.kind in ("resid_pre", "z", "mlp_in"):
+            handles.append(self.hooked.register_forward_pre_hook(before))
+        else:
+            handles.append(self.hooked.register_forward_hook(after))
         try:
             logits = self.hf(input_ids=torch.tensor([ids])).logits[0, -1]
         finally:
             for handle in handles:
                 handle.remove()
-        match self.kind:
-            case "resid_pre":
-                return seen["input"][0], logits
-            case "resid_mid":
-                return (seen["input"] + seen["output"])[0], logits
-            case _:
-                return seen["output"][0], logits
+        return seen["x"][0], logits
 
 
 def naive_effect(run, probe, units, index, truth):

@@ -1,6 +1,7 @@
 """A tiny model, an SAE and a pairs file on disk: all that a run needs."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,3 +64,18 @@ def finished(config, tmp_path_factory) -> Path:
     from relp_sae.experiment import run_experiment
 
     return run_experiment(config, tmp_path_factory.mktemp("runs") / "whole").path
+
+
+@pytest.fixture
+def relp_sae(monkeypatch, capsys):
+    """``relp_sae("run", "--n", 3)``, in this process: (exit code, standard output and error)."""
+    from relp_sae.cli.app import main
+
+    def invoke(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["relp-sae", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    return invoke

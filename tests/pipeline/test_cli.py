@@ -10,6 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from relp_sae.cli import app as application
+from relp_sae.models import load_tokenizer
+from relp_sae.tasks import tasks
 
 COMMANDS = (
     "run",
@@ -23,21 +25,6 @@ COMMANDS = (
     "list",
     "train-sae",
 )
-
-
-def invoke(monkeypatch, capsys, *arguments: object) -> tuple[int, str, str]:
-    """Run ``main`` in this process; (exit code, standard output, standard error)."""
-    monkeypatch.setattr(sys, "argv", ["relp-sae", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        application.main()
-    printed = capsys.readouterr()
-    return ended.value.code or 0, printed.out, printed.err
-
-
-@pytest.fixture
-def relp_sae(monkeypatch, capsys):
-    """``relp_sae("run", "--n", 3)`` -> (exit code, standard output, standard error)."""
-    return lambda *arguments: invoke(monkeypatch, capsys, *arguments)
 
 
 @pytest.fixture
@@ -91,7 +78,6 @@ def test_check_prints_the_audit(relp_sae, inputs):
     [
         *(("methods", "relp-ah"), ("truths", "noise"), ("tasks", "ioi-order"), ("rules", "half")),
         *(("composites", "relp"), ("metrics", "logit_diff"), ("models", "smollm2-135m")),
-        ("saes", "gpt2-small-res-jb/blocks.8.hook_resid_pre"),
     ],
 )
 def test_list(relp_sae, kind, name):
@@ -100,9 +86,40 @@ def test_list(relp_sae, kind, name):
     assert name in out.splitlines()
 
 
+def test_list_tasks_shows_a_pair_of_each_without_reading_weights(relp_sae, inputs, tmp_path):
+    for file in Path(inputs.model).glob("*tokenizer*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    code, out, _ = relp_sae("list", "tasks", "--model", tmp_path)
+    assert code == 0
+    tokenizer, lines = load_tokenizer(str(tmp_path)), out.splitlines()
+    (pair,) = tasks["ioi-order"](tokenizer, n=1, seed=0)
+    start = lines.index("ioi-order")
+    assert [line.split(maxsplit=1) for line in lines[start + 2 : start + 4]] == [
+        ["clean", repr(pair.clean)],
+        ["corrupted", repr(pair.corrupted)],
+    ]
+    answer, foil = (tokenizer.decode([token]) for token in (pair.answer, pair.foil))
+    assert lines[start + 4].strip() == f"answer {answer!r}, foil {foil!r}"
+    refused = lines[lines.index("country-capital") + 2]
+    assert refused.startswith("    not here: country-capital needs 2 countries")
+
+
+def test_list_tasks_fetches_nothing(relp_sae, tmp_path, monkeypatch):
+    monkeypatch.setenv("RELP_SAE_CACHE", str(tmp_path))
+    code, out, _ = relp_sae("list", "tasks")
+    *told, hint = out.splitlines()
+    assert code == 0
+    assert told[::2] == list(tasks)
+    assert all(line.startswith("    ") for line in told[1::2])
+    assert hint == "'relp-sae list tasks --model MODEL' shows a pair of each."
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["list", "metrics", "--model", "gpt2"], "--model goes with 'list tasks', not with 'list "),
+        (["list", "tasks", "--model", "."], "Cannot read a Hugging Face tokenizer from ."),
         (["list", "taks"], "expected one of models, methods"),
         (["run", "--base", "cleen"], "--base is 'cleen'; expected one of corrupted, clean, both"),
         (["run", "--model", "gpt2"], "Give --sae for the model gpt2"),

@@ -27,7 +27,7 @@ from relp_sae.records import (
 from relp_sae.report import document, terminal_tables, write_report
 from relp_sae.report.blocks import Code, Section, Table
 from relp_sae.report.contents import Records
-from relp_sae.report.sections import behaviour, sae_quality, sections
+from relp_sae.report.sections import sae_quality, sections
 from relp_sae.report.wording import has_size, interval
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
@@ -163,14 +163,7 @@ def test_a_bare_manifest_is_reported_as_not_measured(
     assert "No estimate of this run uses rules." in text
 
 
-def test_a_model_that_fails_the_task_and_good_saes_are_said_so(run_manifest: Manifest) -> None:
-    assert run_manifest.behaviour is not None
-    failing = run_manifest.behaviour.model_copy(update={"clean_accuracy": 0.4, "dropped": {}})
-    changed = run_manifest.model_copy(update={"behaviour": failing})
-    words, *tables = behaviour(changed).blocks
-    assert "does **not** do this task" in str(words)
-    assert len(tables) == 1
-    assert "does **not**" not in str(behaviour(run_manifest).blocks[0])
+def test_good_saes_are_said_so(run_manifest: Manifest) -> None:
     assert "smaller part of the story" in str(sae_quality(run_manifest).blocks[0])
     good = {
         site: one.model_copy(update={"error_share": {"denoise": 0.2}})

@@ -16,7 +16,7 @@ SITES = ["resid_pre.0", *(f"{kind}.1" for kind in KINDS), "resid_post.2"]
 
 @pytest.fixture(scope="module")
 def run64(model64, make_run):
-    """Seven sites at once, the embeddings among them, in float64."""
+    """Every kind of site at once, the embeddings among them, in float64."""
     return make_run(model64, *SITES)
 
 
@@ -107,8 +107,9 @@ def test_one_error_unit_closes_each_site_and_position(run64):
 
 def test_the_order_is_pair_then_site_then_position(run64):
     units = run64.units
-    forward = ["resid_pre.0", "resid_pre.1", "attn_out.1", "resid_mid.1", "mlp_out.1"]
-    assert [str(site) for site in run64.sites] == [*forward, "resid_post.1", "resid_post.2"]
+    forward = ["resid_pre.0", "resid_pre.1", "z.1", "attn_out.1", "resid_mid.1"]
+    forward += ["mlp_normalized.1", "mlp_in.1", "mlp_out.1", "resid_post.1", "resid_post.2"]
+    assert [str(site) for site in run64.sites] == forward
     rank = {str(site): index for index, site in enumerate(run64.sites)}
     keys = [
         (pair, rank[site], pos)

@@ -13,7 +13,7 @@ from relp_sae.run import PairedRun
 from relp_sae.run import activations as activations_file
 from relp_sae.run import paired_run as paired_run_file
 from relp_sae.run.quality import sae_quality
-from relp_sae.run.steps import pair_steps
+from relp_sae.run.steps import Seen, pair_steps
 from relp_sae.saes import dictionary as dictionary_file
 from relp_sae.saes import whole_nodes
 from relp_sae.saes.dictionary import positions_at_once, reconstruction
@@ -145,7 +145,7 @@ def test_steps_by_chunks_are_those_at_once(sae_folder, monkeypatch, architecture
     from relp_sae.saes import load_saes
 
     (dictionary,) = load_saes(str(sae_folder(architecture=architecture)), dtype="float64").values()
-    clean, corrupted = far_apart(32, 11, torch.float64)
+    clean, corrupted = (Seen(x, x) for x in far_apart(32, 11, torch.float64))
     whole = pair_steps(dictionary, clean, corrupted, 2)
     lengths, encode = [], type(dictionary).encode
     monkeypatch.setattr(
@@ -182,7 +182,7 @@ def test_steps_one_position_after_the_other(sae_folder):
         rows += [(pos, f, delta[f], step, corrupted[pos].norm()) for f, step in steps.items()]
         if left.norm() > 0:
             rows.append((pos, dictionary.remainder, left.norm(), left, corrupted[pos].norm()))
-    found = pair_steps(dictionary, clean, corrupted, 2)
+    found = pair_steps(dictionary, Seen(clean, clean), Seen(corrupted, corrupted), 2)
     pos, feature, delta, vector, length = zip(*rows, strict=True)
     assert found.pos.tolist() == list(pos)
     assert found.feature.tolist() == list(feature)

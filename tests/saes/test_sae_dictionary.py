@@ -23,13 +23,15 @@ SAES = {
 }
 """Architecture -> what its configuration needs."""
 
-TRANSCODER = {"d_out": 32, "apply_b_dec_to_input": False}
+TRANSCODERS = (
+    "transcoder",
+    "skip_transcoder",
+    "jumprelu_transcoder",
+    "jumprelu_skip_transcoder",
+)
+"""See test_transcoder.py."""
 
 REFUSED = {
-    "transcoder": (TRANSCODER, "a transcoder, not an SAE"),
-    "skip_transcoder": (TRANSCODER, "a transcoder, not an SAE"),
-    "jumprelu_transcoder": (TRANSCODER, "a transcoder, not an SAE"),
-    "jumprelu_skip_transcoder": (TRANSCODER, "a transcoder, not an SAE"),
     "temporal": ({"n_heads": 1, "bottleneck_factor": 8, "kval_topk": 8}, "no linear decoder"),
 }
 
@@ -249,7 +251,8 @@ def test_an_sae_of_the_centred_stream_does_not_see_the_mean(sae_folder, normalis
 
 @pytest.mark.parametrize("architecture", SAE_CLASS_REGISTRY)
 def test_every_architecture_of_sae_lens_is_decided_on(architecture):
-    assert architecture in {*SAES, *REFUSED}, "can it be used? Say so at the top of this file"
+    decided = {*SAES, *TRANSCODERS, *REFUSED}
+    assert architecture in decided, "can it be used? Say so at the top of this file"
 
 
 @pytest.mark.filterwarnings("ignore:.*x_novel")
@@ -260,13 +263,6 @@ def test_what_is_no_sae_is_refused(sae_folder, architecture):
     with pytest.raises(InputError, match=sentence) as raised:
         load_saes(str(folder))
     assert str(folder) in str(raised.value)
-
-
-def test_a_transcoder_to_another_width_is_refused(sae_folder):
-    config = {"d_out": 20, "apply_b_dec_to_input": False}
-    folder = sae_folder(architecture="transcoder", **config)
-    with pytest.raises(InputError, match=r"\(32 dimensions\) to another \(20\): a transcoder"):
-        load_saes(str(folder))
 
 
 @pytest.mark.parametrize("scaling", ["expected_average_only_in", "covariance_whitening"])

@@ -40,16 +40,9 @@ def test_dtype_of_the_weights(folder):
     assert torch.equal(sae.W_dec, stored.double())
 
 
-@pytest.mark.parametrize("source", ["smollm2-135m-topk", "a folder"])
-def test_sites_belong_to_a_release_alone(folder, source):
-    name = str(folder) if source == "a folder" else source
-    with pytest.raises(InputError, match="is one SAE with its own site; leave sites away"):
-        load_saes(name, sites=["resid_pre.1"])
-
-
-def test_a_release_of_the_registry(monkeypatch, folder):
+def test_a_release_of_the_registry(monkeypatch, sae_folder):
     """SAELens is asked for the release and the id, with our device and dtype; no download here."""
-    asked = []
+    asked, folder = [], sae_folder("resid_pre.8")
 
     def from_pretrained(release, sae_id, **options):
         asked.append((release, sae_id, options))
@@ -58,7 +51,7 @@ def test_a_release_of_the_registry(monkeypatch, folder):
     monkeypatch.setattr(SAE, "from_pretrained", from_pretrained)
     by_id = load_saes("gpt2-small-res-jb/blocks.8.hook_resid_pre", dtype="float64")
     by_site = load_saes("gpt2-small-res-jb", sites=["resid_pre.8"])
-    assert list(by_id) == list(by_site) == [Site(1, "resid_pre")]
+    assert list(by_id) == list(by_site) == [Site(8, "resid_pre")]
     name = ("gpt2-small-res-jb", "blocks.8.hook_resid_pre")
     assert asked == [
         (*name, {"device": "cpu", "dtype": "float64"}),
@@ -202,10 +195,10 @@ def test_an_sae_that_does_not_say_its_site(folder, metadata):
         load_saes(str(folder))
 
 
-@pytest.mark.parametrize("name", ["blocks.1.attn.hook_z", "blocks.1.hook_resid"])
+@pytest.mark.parametrize("name", ["blocks.1.attn.hook_q", "blocks.1.hook_resid"])
 def test_an_sae_of_a_site_that_we_do_not_have(folder, name):
     spoil_config(folder, metadata={"hook_name": name, "sae_lens_version": "6.54.0"})
-    with pytest.raises(InputError, match=f"Cannot read the site '{name}'"):
+    with pytest.raises(InputError, match=f"^{folder}: Cannot read the site '{name}'"):
         load_saes(str(folder))
 
 
@@ -228,8 +221,11 @@ def test_an_unknown_dtype(folder):
 
 def test_two_saes_for_one_site(sae_folder):
     folders = [str(sae_folder("mlp_out.1")), str(sae_folder("mlp_out.1", "standard"))]
-    with pytest.raises(InputError, match=r"Two SAEs are given for the site mlp_out\.1; give one"):
+    with pytest.raises(InputError) as raised:
         load_saes(folders)
+    assert str(raised.value) == (
+        f"Two SAEs are given for the site mlp_out.1; give one: {folders[0]} or {folders[1]}."
+    )
 
 
 def the_sae(folder, **options):
@@ -242,15 +238,27 @@ def test_a_fitting_sae(model, sae_folder):
 
 
 def test_a_site_beyond_the_model(model, sae_folder):
-    with pytest.raises(InputError, match=r"has no site resid_pre\.3: its layers are 0 to 2"):
-        require_fit(the_sae(sae_folder("resid_pre.3")), model)
+    folder = sae_folder("resid_pre.3")
+    with pytest.raises(InputError) as raised:
+        require_fit(the_sae(folder), model)
+    assert str(raised.value) == (
+        f"{folder} is for the site resid_pre.3. {model.name} has no site resid_pre.3: its layers "
+        "are 0 to 2."
+    )
+
+
+def test_a_site_that_parallel_blocks_have_not(load_tiny, sae_folder):
+    folder = sae_folder("resid_mid.1")
+    with pytest.raises(InputError, match=f"^{folder} is for the site resid_mid.1. .*side by side"):
+        require_fit(the_sae(folder), load_tiny("gpt_neox"))
 
 
 def test_an_sae_for_another_width(model, sae_folder):
     folder = sae_folder(d_in=24, metadata={"model_name": "pythia-70m"})
     with pytest.raises(InputError) as raised:
         require_fit(the_sae(folder), model)
-    assert f"{folder} has d_in = 24, but {model.name} has d_model = 32" in str(raised.value)
+    wide = f"{folder} has d_in = 24, but {model.name} is 32 wide at resid_pre.1"
+    assert wide in str(raised.value)
     assert "this SAE is for another model (pythia-70m)" in str(raised.value)
     nameless = sae_folder(d_in=24, metadata={"model_name": None})
     with pytest.raises(InputError, match=r"another model \(unnamed\)"):

@@ -1,28 +1,46 @@
-"""Real Hugging Face tokenizers of the three common kinds, trained here on the words of IOI."""
+"""Hugging Face tokenizers of the three common kinds, trained here on the words of the tasks."""
 
 import json
+import re
 
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from relp_sae.tasks import country_words, docstring_words, greater_than_words, sva_words
+from relp_sae.tasks.docstring import TEMPLATE
+from relp_sae.tasks.gendered_pronoun import PRONOUNS, QUALITIES, ROLES
 from relp_sae.tasks.ioi_words import NAMES, PLACES, TEMPLATES, THINGS
 
-CORPUS = [
-    template.format(first=name, second=name, giver=name, place=place, thing=thing)
-    for name in NAMES
-    for template, place, thing in zip(TEMPLATES, PLACES * 2, THINGS * 2, strict=False)
+FRAMES = [
+    re.sub(r"{\w+}", "", frame)
+    for frame in (
+        *(*TEMPLATES, *country_words.FRAMES, TEMPLATE, *sva_words.DETERMINERS),
+        "So {name} is a really {quality} {role}, isn't",
+        "The {noun} lasted from the year {year} to the year",
+        "The {subject} that the {noun} {verb}",
+    )
 ]
+COUPLES = (
+    *(*sva_words.NOUNS, *sva_words.VERBS, *sva_words.CLAUSE_VERBS, *sva_words.THINGS),
+    *country_words.CAPITALS,
+)
+WORDS = (
+    *(*PLACES, *THINGS, *PRONOUNS, *QUALITIES, *ROLES, *sva_words.PREPOSITIONS),
+    *(word for couple in COUPLES for word in couple),
+    *(*docstring_words.FUNCTIONS, *docstring_words.ARGUMENTS, *docstring_words.WORDS),
+    *greater_than_words.NOUNS,
+    *map(str, range(1100, 1800)),
+)
+CORPUS = [*FRAMES * 9, *(f"a {word}" for word in (*NAMES, *WORDS))]
 
 
-def words(names=NAMES):
-    """One token a word with its leading space, an unknown token, and a BOS."""
-    frames = [t.format(first="", second="", giver="", place="", thing="") for t in TEMPLATES]
-    text = " ".join([*frames, *PLACES, *THINGS, *names])
-    split = pre_tokenizers.Split(Regex(r" ?\w+|[^\w\s]|\s"), "isolated")
-    found = {piece for piece, _ in split.pre_tokenize_str(" " + text)}
-    starts = {template.split()[0].strip(",") for template in TEMPLATES}
-    vocab = {token: i for i, token in enumerate(["<unk>", "<s>", *sorted(found | starts)])}
+def words(names=NAMES, others=WORDS, cut=r" ?\w+"):
+    """One token a word with its leading space, an unknown token, and a BOS; ``cut`` cuts words."""
+    split = pre_tokenizers.Split(Regex(rf"{cut}|[^\w\s]|\s"), "isolated")
+    text = " ".join(["", *others, *names])
+    found = {piece for some in (*FRAMES, text) for piece, _ in split.pre_tokenize_str(some)}
+    vocab = {token: i for i, token in enumerate(["<unk>", "<s>", *sorted(found)])}
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
     tokenizer.pre_tokenizer = split
     tokenizer.decoder = decoders.Fuse()
@@ -41,9 +59,18 @@ def bytes_bpe():
 
 
 def sentencepiece():
-    """BPE over words with "▁", which it also puts before the text's beginning, as Llama 2 does."""
+    """BPE over words with "▁", which it also puts before the text's beginning, as Llama 2 does.
+
+    Digits and punctuation stand alone, as there.
+    """
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Metaspace(prepend_scheme="always"),
+            pre_tokenizers.Punctuation(),
+            pre_tokenizers.Digits(individual_digits=True),
+        ]
+    )
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     reserved = ["<unk>", "<s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     trainer = trainers.BpeTrainer(special_tokens=reserved, show_progress=False)
@@ -78,7 +105,7 @@ def bytes_tokenizer():
 
 @pytest.fixture(scope="session")
 def words_with():
-    """Make a word tokenizer that knows these names only."""
+    """Make a word tokenizer that knows these names or other words only, or cuts in its own way."""
     return words
 
 

@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 
 from relp_sae.errors import InputError
-from relp_sae.tasks import ioi, tasks
+from relp_sae.tasks import drawing, ioi, tasks
 from relp_sae.tasks.encoding import single_token
 from relp_sae.tasks.ioi_words import NAMES, PLACES, TEMPLATES, THINGS
 
@@ -115,8 +115,8 @@ def test_too_few_one_token_names(variant, words_with):
 
 
 def test_a_tokenizer_that_merges_names_with_their_surroundings(word_tokenizer, monkeypatch):
-    monkeypatch.setattr(ioi, "encode", lambda _, text: tuple(map(ord, text)))
-    with pytest.raises(InputError, match="does not keep each name one token in: '"):
+    monkeypatch.setattr(drawing, "encode", lambda _, text: tuple(map(ord, text)))
+    with pytest.raises(InputError, match=r"does not keep each of \w+, \w+ one token in: '"):
         tasks["ioi"](word_tokenizer, n=5, seed=0)
 
 

@@ -14,7 +14,10 @@ from relp_sae.run import PairedRun
 from relp_sae.tensors import Tokens
 
 RowResid = Float[Tensor, "row pos d_model"]
-"""Activations, or slopes, of each prompt of a batch."""
+"""The stream of each prompt of a batch."""
+
+RowSites = dict[Site, Float[Tensor, "row pos _"]]
+"""Activations, or slopes, of each prompt of a batch at each site; their widths may differ."""
 
 Prompts = tuple[Literal["corrupted", "clean"], ...]
 """Which prompts of each pair, in the order of their rows."""
@@ -24,14 +27,14 @@ BOTH: Prompts = ("corrupted", "clean")
 
 def activations(
     run: PairedRun, pairs: Sequence[int], prompts: Prompts, sites: Sequence[Site]
-) -> dict[Site, RowResid]:
+) -> RowSites:
     """x at ``sites``, a row for each prompt: those of the first pair, those of the next one, ...
 
-    As the run recorded them where all are sites of the run; otherwise the prompts are run, as far
-    as the last of the sites.
+    As the run recorded them where it did so at all of the sites; otherwise the prompts are run, as
+    far as the last of the sites.
     """
     rows = [(pair, prompt) for pair in pairs for prompt in prompts]
-    if run.dictionaries.keys() >= set(sites):
+    if set(run.recorded) >= set(sites):
         seen = [getattr(run.activations[pair], prompt) for pair, prompt in rows]
         return {site: torch.stack([x[site] for x in seen]) for site in sites}
     ids = [getattr(run.pairs[pair], f"{prompt}_ids") for pair, prompt in rows]
@@ -48,7 +51,7 @@ class _LastSiteRead(Exception):  # noqa: N818
     """Ends a pass of which no more is needed."""
 
 
-def read_through(model: LanguageModel, sites: Sequence[Site], ids: Tokens) -> dict[Site, RowResid]:
+def read_through(model: LanguageModel, sites: Sequence[Site], ids: Tokens) -> RowSites:
     """x at ``sites``, by a pass that ends at the last of them.
 
     What comes later is not run: no block, and no unembedding, in which a model that is asked for

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from relp_sae.attribution.method import Method, Passes, methods
 from relp_sae.attribution.unit_scores import UNITS, slope_scores
+from relp_sae.models import LanguageModel
+from relp_sae.records import Site
 from relp_sae.records.scores import Base
 from relp_sae.run import PairedRun
 from relp_sae.run.measurement import answers_and_foils
@@ -29,12 +31,36 @@ def _lengths(steps: PairSteps) -> Float[Tensor, "units"]:
 
 
 def direct(run: PairedRun, pairs: Sequence[int], _base: Base) -> list[np.ndarray]:
-    """<step, W_U[answer] - W_U[foil]> (units,): as if the step went straight to the logits."""
+    """<step, W_U[answer] - W_U[foil]> (units,): as if the step went straight to the logits.
+
+    At z the step goes through the heads' output projection first. What is added to the MLP's input
+    is in no stream that goes straight to the logits: 0.
+    """
     prompts, unembedding = [run.pairs[pair] for pair in pairs], run.model.unembedding()
     answers, foils = answers_and_foils(run.model, prompts)
-    slopes = unembedding[answers] - unembedding[foils]
-    everywhere = slopes[:, None].expand(-1, len(prompts[0].clean_ids), -1)
-    return slope_scores(run, pairs, dict.fromkeys(run.sites, everywhere))
+    slopes, length = unembedding[answers] - unembedding[foils], len(prompts[0].clean_ids)
+    everywhere = {
+        site: _straight(run.model, site, slopes)[:, None].expand(-1, length, -1)
+        for site in run.sites
+    }
+    return slope_scores(run, pairs, everywhere)
+
+
+def _straight(
+    model: LanguageModel, site: Site, slopes: Float[Tensor, "pair d_model"]
+) -> Float[Tensor, "pair width"]:
+    """The slope at a site of what it adds to the stream, whose own is given."""
+    nothing = slopes.new_zeros(len(slopes), model.width(site))
+    match site.kind:
+        case "z":
+            projection = model.in_block(site.layer, model.family.projection)
+            with torch.enable_grad():
+                along = (projection(nothing.requires_grad_()) * slopes).sum()
+            return torch.autograd.grad(along, nothing)[0]
+        case "mlp_normalized" | "mlp_in":
+            return nothing
+        case _:
+            return slopes
 
 
 def random(run: PairedRun, pairs: Sequence[int], _base: Base) -> list[np.ndarray]:

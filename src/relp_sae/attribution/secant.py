@@ -4,19 +4,26 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from relp_sae.attribution.activations import BOTH, activations, entry_of
 from relp_sae.attribution.method import Method, Passes, methods
-from relp_sae.attribution.slopes import PairSlopes, added_slopes, along, nothing_added
+from relp_sae.attribution.slopes import PairSlopes, SiteSlopes, added_slopes, along, nothing_added
 from relp_sae.attribution.unit_scores import slope_scores
-from relp_sae.models import LanguageModel
+from relp_sae.models import Addition, at_sites
 from relp_sae.records import Site
 from relp_sae.records.scores import Base
 from relp_sae.rules import composites
 from relp_sae.run import PairedRun
 from relp_sae.run.readout import Readout, readout
 from relp_sae.tensors import Logits
+
+BESIDE: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("z", "attn_out"), ("resid_pre",)),
+    **dict.fromkeys(("mlp_normalized", "mlp_in", "mlp_out"), ("resid_pre", "attn_out")),
+}
+"""Kind -> what else moves, so that with it everything does that later parts of the model read."""
 
 NODES = 32
 """Gauss-Legendre nodes on the way between two logits; 2 x 32 - 1 is the degree that is exact."""
@@ -27,9 +34,8 @@ def secant(segments: int) -> Method:
 
     With one segment these are the corrupted and the clean run, and one backward pass serves all
     sites. With n, the straight path of x at the site is cut into n pieces, with a secant on each,
-    and the slopes are averaged: still exact in sum, and ever nearer to integrated gradients. At
-    attn_out and mlp_out it is the path of the stream that they are added to, so that the ends
-    are the two runs there too.
+    and the slopes are averaged: still exact in sum, and ever nearer to integrated gradients. What
+    passes the site by moves along, so that the ends are the two runs there too.
     """
 
     def scores(run: PairedRun, pairs: Sequence[int], _base: Base) -> list[np.ndarray]:
@@ -46,7 +52,7 @@ def secant(segments: int) -> Method:
     return Method(scores, ("both",), "secant", secant, passes)
 
 
-def _between_the_runs(run: PairedRun, pairs: Sequence[int]) -> dict[Site, PairSlopes]:
+def _between_the_runs(run: PairedRun, pairs: Sequence[int]) -> SiteSlopes:
     """The secant's slope between each pair's corrupted and clean run at every site."""
     entry, read = entry_of(run.sites[0]), readout(run, pairs)
     x = activations(run, pairs, BOTH, [entry])[entry]
@@ -57,27 +63,28 @@ def _between_the_runs(run: PairedRun, pairs: Sequence[int]) -> dict[Site, PairSl
 
 def _along_the_path(run: PairedRun, pairs: Sequence[int], site: Site, segments: int) -> PairSlopes:
     """The mean slope of the secants on the pieces of each pair's path through ``site``."""
-    cut, entry = _stream_after(run.model, site), entry_of(site)
-    seen = activations(run, pairs, BOTH, [entry, cut])
-    corrupted, clean = seen[cut].unflatten(0, (-1, 2)).unbind(1)
-    rows = segments + 1
-    t = torch.linspace(0, 1, rows, device=clean.device, dtype=clean.dtype)
-    added = {cut: along(t, clean - corrupted)}
-    x, read = seen[entry][::2].repeat_interleave(rows, dim=0), readout(run, pairs)
-    with composites["secant"].applied(run.model, first_block=entry.layer, rows=rows):
-        slopes = added_slopes(read, entry, x, added, _total(read))
-    return slopes[cut].unflatten(0, (-1, rows))[:, 1:].mean(1)
+    entry, read, rows = entry_of(site), readout(run, pairs), segments + 1
+    moving = [*(Site(site.layer, kind) for kind in BESIDE.get(site.kind, ())), site]
+    seen = activations(run, pairs, BOTH, [entry, *moving])
+    paths = {one: _straight_path(seen[one], rows) for one in moving}
+    x, nothing = seen[entry][::2].repeat_interleave(rows, dim=0), torch.zeros_like(paths[site])
+    composite = composites["secant"].applied(run.model, first_block=entry.layer, rows=rows)
+    with composite, at_sites(run.model, {one: _moved_to(path) for one, path in paths.items()}):
+        slopes = added_slopes(read, entry, x, {site: nothing}, _total(read))
+    return slopes[site].unflatten(0, (-1, rows))[:, 1:].mean(1)
 
 
-def _stream_after(model: LanguageModel, site: Site) -> Site:
-    """Where in the stream a block's output goes: there everything passes through, and x moves."""
-    match site.kind:
-        case "attn_out" if "resid_mid" in model.site_kinds:
-            return Site(site.layer, "resid_mid")
-        case "attn_out" | "mlp_out":
-            return Site(site.layer, "resid_post")
-        case _:
-            return site
+def _straight_path(
+    ends: Float[Tensor, "prompt pos width"], rows: int
+) -> Float[Tensor, "row pos width"]:
+    """Points from each pair's corrupted to its clean activation, both included."""
+    corrupted, clean = ends.unflatten(0, (-1, 2)).unbind(1)
+    t = torch.linspace(0, 1, rows, device=ends.device, dtype=ends.dtype)
+    return corrupted.repeat_interleave(rows, dim=0) + along(t, clean - corrupted)
+
+
+def _moved_to(path: Tensor) -> Addition:
+    return lambda x: path - x
 
 
 def _total(read: Readout) -> Callable[[Logits], Tensor]:

@@ -14,6 +14,7 @@ from relp_sae.attribution.activations import (
     BOTH,
     Prompts,
     RowResid,
+    RowSites,
     activations,
     entry_of,
     read_through,
@@ -25,13 +26,16 @@ from relp_sae.run import PairedRun
 from relp_sae.run.readout import Readout, readout
 from relp_sae.tensors import Logits
 
-PairSlopes = Float[Tensor, "pair pos d_model"]
+PairSlopes = Float[Tensor, "pair pos width"]
 """d metric / d x of each pair."""
+
+SiteSlopes = dict[Site, Float[Tensor, "pair pos _"]]
+"""d metric / d x of each pair at each site; their widths may differ."""
 
 
 def composite_slopes(
     run: PairedRun, pairs: Sequence[int], composite: str, prompts: Prompts
-) -> dict[Site, PairSlopes]:
+) -> SiteSlopes:
     """d metric / d x at every site under a composite, averaged over each pair's prompts."""
     entry, read = entry_of(run.sites[0]), readout(run, pairs)
     x = activations(run, pairs, prompts, [entry])[entry]
@@ -55,14 +59,14 @@ def path_slopes(run: PairedRun, pairs: Sequence[int], site: Site, points: int) -
     return slopes[site].unflatten(0, (len(pairs), points)).mean(1)
 
 
-def along(t: Float[Tensor, "point"], change: PairSlopes) -> RowResid:
+def along(t: Float[Tensor, "point"], change: PairSlopes) -> Float[Tensor, "row pos width"]:
     """t times the change of each pair, for every point t: the rows of a pair side by side."""
     return (t[:, None, None] * change[:, None]).flatten(0, 1)
 
 
 def nothing_added(run: PairedRun, x: RowResid) -> dict[Site, Tensor]:
-    """Zeros of the shape of ``x`` at every site, to take slopes with respect to."""
-    return {site: torch.zeros_like(x) for site in run.sites}
+    """Zeros at every site for the prompts of ``x``, to take slopes with respect to."""
+    return {site: x.new_zeros(*x.shape[:2], run.model.width(site)) for site in run.sites}
 
 
 def sum_of_metrics(read: Readout) -> Callable[[Logits], Tensor]:
@@ -76,7 +80,7 @@ def added_slopes(
     x: RowResid,
     added: Mapping[Site, Tensor],
     total: Callable[[Logits], Tensor],
-) -> dict[Site, RowResid]:
+) -> RowSites:
     """The slope of ``total`` of the last logits with respect to what is added at each site.
 
     The pass starts at the block that ``entry`` enters, with ``x`` there; no site is earlier.

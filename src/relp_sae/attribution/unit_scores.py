@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from relp_sae.attribution.slopes import PairSlopes
 from relp_sae.records import Site
 from relp_sae.run import PairedRun
 from relp_sae.run.steps import PairSteps
@@ -18,11 +17,11 @@ UNITS = 4096
 
 
 def slope_scores(
-    run: PairedRun, pairs: Sequence[int], slopes: Mapping[Site, PairSlopes]
+    run: PairedRun, pairs: Sequence[int], slopes: Mapping[Site, Float[Tensor, "pair pos _"]]
 ) -> list[np.ndarray]:
     """<step, slope at its position> of every unit of each pair, (units,) in the metric's unit.
 
-    ``slopes`` holds g = d metric / d x of shape (pair, pos, d_model) for each site. A step is
+    ``slopes`` holds g = d metric / d x of shape (pair, pos, width) for each site. A step is
     f_clean - f_corrupted times the decoder row, so a positive score supports the answer.
     """
     return [

@@ -11,6 +11,8 @@ def command(
     model: Annotated[str, Argument(help="Model: smollm2-135m, a Hub id, or a folder.")],
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    allow_pickle: options.AllowPickle = False,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
     """Check a model's family declaration and every composite of rules on it.
 
@@ -28,7 +30,13 @@ def command(
     from relp_sae.rules.inspection import inspect_composite
     from relp_sae.tasks.encoding import encode
 
-    loaded = load_model(model, device=device, dtype=dtype)
+    loaded = load_model(
+        model,
+        device=device,
+        dtype=dtype,
+        allow_pickle=allow_pickle,
+        trust_remote_code=trust_remote_code,
+    )
     start = encode(loaded.tokenizer, "")
     prompts = [(*start, *range(5, 13)), (*start, *range(5, 9), *range(14, 18))]
     ids = torch.cat([loaded.token_ids(prompt) for prompt in prompts])

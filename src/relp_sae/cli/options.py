@@ -23,11 +23,37 @@ Model = Annotated[
     str, Option(help="smollm2-135m (embedded), a Hugging Face Hub id, or a local folder.")
 ]
 Saes = Annotated[
-    str | None,
+    list[str] | None,
     Option(
         "--sae",
-        help="Bundled name, SAELens folder, or RELEASE/ID of SAELens' registry; several with "
-        f"commas. Default for the embedded model: {DEFAULT_SAE}.",
+        help="Bundled name, SAELens folder, or RELEASE/ID of SAELens' registry (relp-sae list "
+        "saes); several with commas, or the option several times. Default for the embedded "
+        f"model: {DEFAULT_SAE}.",
+    ),
+]
+Sites = Annotated[
+    str,
+    Option(
+        "--site",
+        help="Where an SAE reads that does not say it, such as resid_pre.8: one for each SAE, with "
+        "commas. With whole releases: the sites to take SAEs from.",
+    ),
+]
+AllowPickle = Annotated[
+    bool,
+    Option(
+        "--allow-pickle",
+        help="Read weights that are pickles (pytorch_model.bin, .pt); only tensors are read.",
+    ),
+]
+TrustRemoteCode = Annotated[
+    bool, Option("--trust-remote-code", help="Run code that comes with the model's files.")
+]
+AllowOtherModel = Annotated[
+    bool,
+    Option(
+        "--allow-other-model",
+        help="Use SAEs that were trained on another model (kept in the run's record).",
     ),
 ]
 UnitsOption = Annotated[
@@ -109,14 +135,18 @@ def split(names: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
 
 
-def saes_for(model: str, saes: str | None) -> tuple[str, ...]:
+def saes_for(model: str, saes: Sequence[str] | None) -> tuple[str, ...]:
     """The SAEs asked for, or the bundled one of the embedded model.
+
+    A value of ``--sae`` that is a folder is one SAE, commas in its name or not; any other value is
+    split at commas (no ID of SAELens' registry has one).
 
     Raises:
         InputError: another model without ``--sae``.
     """
-    if saes is not None:
-        return split(saes)
+    if saes:
+        values = [(one,) if Path(one).exists() else split(one) for one in saes]
+        return tuple(dict.fromkeys(name for names in values for name in names))
     if model == DEFAULT_MODEL:
         return (DEFAULT_SAE,)
     raise InputError(f"Give --sae for the model {model}: only {DEFAULT_MODEL} has a bundled SAE.")

@@ -15,6 +15,7 @@ SET_SIZES = (1, 4, 16, 64, 0)
 def run(
     model: options.Model = options.DEFAULT_MODEL,
     sae: options.Saes = None,
+    site: options.Sites = "",
     units: options.UnitsOption = "features",
     task: options.Task = "ioi",
     n: options.N = None,
@@ -33,6 +34,9 @@ def run(
     memory: options.Memory = None,
     bootstrap: options.Bootstrap = 2000,
     skip_bad: options.SkipBad = False,
+    allow_pickle: options.AllowPickle = False,
+    trust_remote_code: options.TrustRemoteCode = False,
+    allow_other_model: options.AllowOtherModel = False,
     out: options.Out = None,
 ) -> None:
     """Score every feature, patch every feature, and say how faithful each method is.
@@ -54,10 +58,13 @@ def run(
     from relp_sae.cli.terminal import print_agreement
 
     folder = _execute(
-        model=model, sae=sae, units=units, task=task, n=n, metric=metric, methods=methods,
+        model=model, sae=sae, site=site, units=units,
+        task=task, n=n, metric=metric, methods=methods,
         truths=truths, base=base, permutations=permutations, tolerance=tolerance, curves=curves,
         verify=verify, seed=seed, device=device, dtype=dtype, engine=engine, memory=memory,
-        bootstrap=bootstrap, skip_bad=skip_bad, out=out,
+        bootstrap=bootstrap, skip_bad=skip_bad,
+        allow_pickle=allow_pickle, trust_remote_code=trust_remote_code,
+        allow_other_model=allow_other_model, out=out,
     )  # fmt: skip
     print_agreement(folder)
 
@@ -65,6 +72,7 @@ def run(
 def attribute(
     model: options.Model = options.DEFAULT_MODEL,
     sae: options.Saes = None,
+    site: options.Sites = "",
     units: options.UnitsOption = "features",
     task: options.Task = "ioi",
     n: options.N = None,
@@ -78,6 +86,9 @@ def attribute(
     engine: options.EngineOption = "packed",
     memory: options.Memory = None,
     skip_bad: options.SkipBad = False,
+    allow_pickle: options.AllowPickle = False,
+    trust_remote_code: options.TrustRemoteCode = False,
+    allow_other_model: options.AllowOtherModel = False,
     out: options.Out = None,
 ) -> None:
     """Score every feature by the estimates only (seconds); `compare` needs a `patch` beside it.
@@ -95,9 +106,12 @@ def attribute(
     from relp_sae.cli.terminal import print_certificates, print_scores
 
     folder = _execute(
-        model=model, sae=sae, units=units, task=task, n=n, metric=metric, methods=methods,
+        model=model, sae=sae, site=site, units=units,
+        task=task, n=n, metric=metric, methods=methods,
         truths="", base=base, verify=verify, seed=seed, device=device, dtype=dtype,
-        engine=engine, memory=memory, skip_bad=skip_bad, out=out,
+        engine=engine, memory=memory, skip_bad=skip_bad,
+        allow_pickle=allow_pickle, trust_remote_code=trust_remote_code,
+        allow_other_model=allow_other_model, out=out,
     )  # fmt: skip
     print_scores(folder)
     print_certificates(folder)
@@ -106,6 +120,7 @@ def attribute(
 def patch(
     model: options.Model = options.DEFAULT_MODEL,
     sae: options.Saes = None,
+    site: options.Sites = "",
     units: options.UnitsOption = "features",
     task: options.Task = "ioi",
     n: options.N = None,
@@ -119,6 +134,9 @@ def patch(
     engine: options.EngineOption = "packed",
     memory: options.Memory = None,
     skip_bad: options.SkipBad = False,
+    allow_pickle: options.AllowPickle = False,
+    trust_remote_code: options.TrustRemoteCode = False,
+    allow_other_model: options.AllowOtherModel = False,
     out: options.Out = None,
 ) -> None:
     """Measure the exact effect of every feature by intervening, without any estimate.
@@ -132,9 +150,11 @@ def patch(
     from relp_sae.cli.terminal import print_scores
 
     folder = _execute(
-        model=model, sae=sae, units=units, task=task, n=n, metric=metric, methods="",
+        model=model, sae=sae, site=site, units=units, task=task, n=n, metric=metric, methods="",
         truths=truths, permutations=permutations, tolerance=tolerance, seed=seed, device=device,
-        dtype=dtype, engine=engine, memory=memory, skip_bad=skip_bad, out=out,
+        dtype=dtype, engine=engine, memory=memory, skip_bad=skip_bad,
+        allow_pickle=allow_pickle, trust_remote_code=trust_remote_code,
+        allow_other_model=allow_other_model, out=out,
     )  # fmt: skip
     print_scores(folder)
 
@@ -153,6 +173,8 @@ def nodes(
     memory: options.Memory = None,
     bootstrap: options.Bootstrap = 2000,
     skip_bad: options.SkipBad = False,
+    allow_pickle: options.AllowPickle = False,
+    trust_remote_code: options.TrustRemoteCode = False,
     out: options.Out = None,
 ) -> None:
     """Whole nodes instead of features: RelP's own table, for any model and without an SAE.
@@ -171,7 +193,8 @@ def nodes(
     folder = _execute(
         model=model, sae=None, units="nodes", task=task, n=n, metric=metric, methods=methods,
         truths=truths, seed=seed, device=device, dtype=dtype, engine=engine, memory=memory,
-        bootstrap=bootstrap, skip_bad=skip_bad, out=out,
+        bootstrap=bootstrap, skip_bad=skip_bad,
+        allow_pickle=allow_pickle, trust_remote_code=trust_remote_code, out=out,
     )  # fmt: skip
     print_agreement(folder)
 
@@ -179,6 +202,7 @@ def nodes(
 def regimes(
     model: options.Model = options.DEFAULT_MODEL,
     sae: options.Saes = None,
+    site: options.Sites = "",
     task: options.Task = "ioi",
     n: options.N = None,
     metric: options.Metric = "logit_diff",
@@ -193,6 +217,9 @@ def regimes(
     memory: options.Memory = None,
     bootstrap: options.Bootstrap = 2000,
     skip_bad: options.SkipBad = False,
+    allow_pickle: options.AllowPickle = False,
+    trust_remote_code: options.TrustRemoteCode = False,
+    allow_other_model: options.AllowOtherModel = False,
     out: options.Out = None,
 ) -> None:
     """Where does which method win? By size of step, layer, scale of the step, and set size.
@@ -208,14 +235,17 @@ def regimes(
     """
     from relp_sae.cli.terminal import print_regimes
 
-    units = "nodes" if sae is None and model != options.DEFAULT_MODEL else "features"
+    units = "nodes" if not sae and model != options.DEFAULT_MODEL else "features"
     if units == "nodes" and methods == options.DEFAULT_METHODS:
         methods = options.NODE_METHODS
     folder = _execute(
-        model=model, sae=sae, units=units, task=task, n=n, metric=metric, methods=methods,
+        model=model, sae=sae, site=site, units=units,
+        task=task, n=n, metric=metric, methods=methods,
         truths=truths, permutations=permutations, tolerance=tolerance, scales=SCALES,
         set_sizes=SET_SIZES, seed=seed, device=device, dtype=dtype, engine=engine, memory=memory,
-        bootstrap=bootstrap, skip_bad=skip_bad, out=out,
+        bootstrap=bootstrap, skip_bad=skip_bad,
+        allow_pickle=allow_pickle, trust_remote_code=trust_remote_code,
+        allow_other_model=allow_other_model, out=out,
     )  # fmt: skip
     print_regimes(folder)
 
@@ -223,7 +253,8 @@ def regimes(
 def _execute(
     *,
     model: str,
-    sae: str | None,
+    sae: list[str] | None,
+    site: str = "",
     units: str,
     methods: str,
     truths: str,
@@ -235,7 +266,7 @@ def _execute(
     """Make the config, run it with progress on the terminal, and return the finished folder."""
     options.one_of(base, ("corrupted", "clean", "both"), "--base")
     options.one_of(units, options.UNITS, "--units")
-    needed = units == "features" or sae is not None
+    needed = units == "features" or bool(sae)
     saes = options.saes_for(model, sae) if needed else ()
     path = options.folder_for(out, [str(settings["task"]), model])
 
@@ -246,7 +277,8 @@ def _execute(
 
     config = RunConfig.model_validate(
         {"bootstrap": 2000, **settings}
-        | {"model": model, "saes": saes, "units": units, "base": base}
+        | {"model": model, "saes": saes, "sites": options.split(site)}
+        | {"units": units, "base": base}
         | {"memory": parse_memory(memory)}
         | {"methods": options.split(methods), "truths": options.split(truths)}
     )

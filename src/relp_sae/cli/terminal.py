@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,6 +16,7 @@ from rich.progress import (
 from rich.table import Table
 
 from relp_sae.records import RunFolder
+from relp_sae.report.behaviour import behaviour_line
 from relp_sae.report.terminal import certificate_tables, regime_tables, terminal_tables
 
 console = Console(highlight=False)
@@ -44,6 +46,7 @@ def print_agreement(folder: RunFolder) -> None:
     for table in terminal_tables(folder):
         console.print(table)
     print_certificates(folder)
+    _say_behaviour(folder)
     _name_report(folder)
 
 
@@ -51,6 +54,7 @@ def print_regimes(folder: RunFolder) -> None:
     """The regime map and where the rest is."""
     for table in regime_tables(folder):
         console.print(table)
+    _say_behaviour(folder)
     _name_report(folder)
 
 
@@ -58,6 +62,11 @@ def print_certificates(folder: RunFolder) -> None:
     """What the run's certificates say, where it made some."""
     for table in certificate_tables(folder):
         console.print(table)
+
+
+def _say_behaviour(folder: RunFolder) -> None:
+    if line := behaviour_line(folder.read_manifest()):
+        console.print(escape(line), soft_wrap=True)
 
 
 def _name_report(folder: RunFolder) -> None:
@@ -72,4 +81,5 @@ def print_scores(folder: RunFolder) -> None:
     for one in folder.read_scores():
         table.add_row(one.label, f"{len(one.units):,}", f"{abs(one.score).max():.4g}")
     console.print(table)
+    _say_behaviour(folder)
     console.print(f"Scores: {folder.path / 'scores.parquet'}", soft_wrap=True)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from typer import Option
 
+from relp_sae.cli import options
+
 
 def command(
     out: Annotated[Path, Option(help="Folder to make: a SAELens SAE with a model card.")],
@@ -28,6 +30,8 @@ def command(
         str,
         Option(help="Type of the model's matrix products; bfloat16 is faster where supported."),
     ] = "float32",
+    allow_pickle: options.AllowPickle = False,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
     """Train an SAE with SAELens' trainer on activations of a model, and measure it.
 
@@ -56,5 +60,8 @@ def command(
         seed=seed,
         autocast=autocast,
     )
-    train(load_model(model, device=device), config, out)
+    loaded = load_model(
+        model, device=device, allow_pickle=allow_pickle, trust_remote_code=trust_remote_code
+    )
+    train(loaded, config, out)
     print((out / "README.md").read_text(encoding="utf-8"))

@@ -66,8 +66,10 @@ def _require_names(config: RunConfig) -> None:
         require_precision(config.dtype)
     if config.verify:
         require_budget(config.verify)
-    if config.units == "nodes" and config.saes:
-        raise InputError("Whole nodes need no SAE: leave --sae away, or use --units features.")
+    if config.units == "nodes" and (config.saes or config.sites):
+        raise InputError(
+            "Whole nodes need no SAE: leave --sae and --site away, or use --units features."
+        )
 
 
 def _intervenes(config: RunConfig) -> bool:
@@ -78,13 +80,18 @@ def _intervenes(config: RunConfig) -> bool:
 def _load(config: RunConfig) -> tuple[PairedRun, tuple[BadLine, ...]]:
     """The paired run, both prompts of every pair measured, and the lines that were left out."""
     metric = metrics[config.metric]
-    model = load_model(config.model, device=config.device, dtype=config.dtype)
+    weights = {
+        "device": config.device,
+        "dtype": config.dtype,
+        "allow_pickle": config.allow_pickle,
+    }
+    model = load_model(config.model, trust_remote_code=config.trust_remote_code, **weights)
     if config.units == "nodes":
         dictionaries = whole_nodes(model)
     else:
-        dictionaries = load_saes(config.saes, device=config.device, dtype=config.dtype)
+        dictionaries = load_saes(config.saes, sites=config.sites or None, **weights)
     task = load_task(config.task, model.tokenizer, config.n, config.seed, config.skip_bad)
-    run = PairedRun(model, dictionaries, task.pairs, metric)
+    run = PairedRun(model, dictionaries, task.pairs, metric, config.allow_other_model)
     assert run.kept  # measures every pair; raises where the model gets none right
     if _intervenes(config):  # a budget that is too small is known before anything is measured
         longest = max(len(run.pairs[pair].clean_ids) for pair in run.kept)

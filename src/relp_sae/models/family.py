@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from relp_sae.models.attention import AttentionCalls, ThroughInterface
@@ -33,6 +34,14 @@ class Norm:
     centred: bool
     eps: str
     offset: float = 0.0
+
+    def normalized(self, module: nn.Module, x: Tensor) -> Tensor:
+        """What a norm has made of x before it multiplies by its weight; of the shape of x."""
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        if self.centred:
+            wide = wide - wide.mean(-1, keepdim=True)
+        eps = getattr(module, self.eps)
+        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)).to(x.dtype)
 
     def weight(self, module: nn.Module) -> Tensor:
         """What a norm multiplies by, over its last dimension."""
@@ -68,9 +77,10 @@ def one_after_the_other(_config: Any) -> bool:
 class Family:
     """Dotted paths of the parts: the first three from the model, the others from a block.
 
-    ``projection`` takes the heads' mixed values (z). ``attention_out`` and ``mlp_out`` are the
-    parts whose outputs are added to the stream, where these are not ``attention`` and ``mlp``
-    themselves but norms behind them.
+    ``projection`` takes the heads' mixed values (z). ``mlp_norm`` is the norm whose output the MLP
+    reads, empty where it reads the stream itself. ``attention_out`` and ``mlp_out`` are the parts
+    whose outputs are added to the stream, where these are not ``attention`` and ``mlp`` themselves
+    but norms behind them.
 
     ``base`` is the part that runs the blocks, where that is not the model's base. ``parallel`` says
     whether attention and MLP both read the block's input; ``refuse`` raises InputError for a
@@ -84,6 +94,7 @@ class Family:
     attention: str
     projection: str
     mlp: str
+    mlp_norm: str
     norms: tuple[str, ...]
     norm: Norm
     activation: str

@@ -178,17 +178,38 @@ class LanguageModel:
             raise InputError(
                 f"{self.name} has no site {site}: its layers are 0 to {self.n_layers - 1}."
             )
-        if site.kind not in self.site_kinds:
+        if site.kind in self._absent_kinds:
             raise InputError(
-                f"{self.name} has no site {site}: in its blocks attention and MLP stand side by "
-                f"side, so there is nothing between them. It has {', '.join(self.site_kinds)}."
+                f"{self.name} has no site {site}: {self._absent_kinds[site.kind]}. "
+                f"It has {', '.join(self.site_kinds)}."
             )
 
     @property
     def site_kinds(self) -> tuple[str, ...]:
         """The kinds of sites that the blocks have."""
-        parallel = self.family.parallel(self.config)
-        return tuple(kind for kind in KINDS if not (parallel and kind == "resid_mid"))
+        return tuple(kind for kind in KINDS if kind not in self._absent_kinds)
+
+    @cached_property
+    def _absent_kinds(self) -> dict[str, str]:
+        """The kinds of sites that the blocks have not, with the reason."""
+        absent = {}
+        if self.family.parallel(self.config):
+            absent["resid_mid"] = (
+                "in its blocks attention and MLP stand side by side, so there is nothing between "
+                "them"
+            )
+        if not self.family.mlp_norm:
+            absent["mlp_normalized"] = "its MLPs read the stream itself, not a norm of it"
+        return absent
+
+    def width(self, site: Site) -> int:
+        """How many numbers an activation at a site is: d_model, or n_heads * d_head at z."""
+        if site.kind != "z":
+            return self.d_model
+        # Linear layers hold (out, in) and GPT-2's (in, out); out is d_model.
+        weight = self.in_block(site.layer, self.family.projection).weight
+        assert isinstance(weight, Tensor)
+        return weight.numel() // self.d_model
 
     def last_logits(self, ids: Tokens) -> Logits:
         """Logits at the last position of unpadded token ids; shape (batch, vocab)."""

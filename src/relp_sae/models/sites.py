@@ -3,7 +3,8 @@
 Every intervention of this package is an *addition* to the activation at a site: an exact patch adds
 a unit's step, a splice adds (new reconstruction - old), and the gradient at a site is the gradient
 with respect to an added zero. One mechanism serves them all, and it is right at resid_mid too,
-where replacing the input of the second norm would leave the skip connection untouched.
+where replacing the input of the second norm would leave the skip connection untouched. What is
+added at mlp_in or mlp_normalized reaches the MLP and not the stream beside it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,19 +14,19 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from relp_sae.models.family import Norm
 from relp_sae.models.language_model import LanguageModel
 from relp_sae.records import Site
+from relp_sae.records.site import KINDS
 from relp_sae.tensors import Logits, Resid, Tokens
 
-_FORWARD = ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post")
-
 Addition = Callable[[Tensor], Tensor | None]
-"""Given the activation at a site (batch, pos, d_model): what to add to it, or None for nothing."""
+"""Given the activation at a site (batch, pos, width): what to add to it, or None for nothing."""
 
 
 def forward_order(site: Site) -> tuple[int, int]:
     """A key that sorts sites as the forward pass meets them."""
-    return site.layer, _FORWARD.index(site.kind)
+    return site.layer, KINDS.index(site.kind)
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def at_sites(model: LanguageModel, additions: Mapping[Site, Addition]) -> Iterat
 def read_sites(
     model: LanguageModel, sites: list[Site], ids: Tokens
 ) -> tuple[dict[Site, Resid], Logits]:
-    """Activations (batch, pos, d_model) at ``sites`` and the last logits, on unpadded ids."""
+    """Activations (batch, pos, width) at ``sites`` and the last logits, on unpadded ids."""
     seen: dict[Site, Tensor] = {}
     with at_sites(model, {site: _store(seen, site) for site in sites}):
         logits = model.last_logits(ids)
@@ -70,6 +71,15 @@ def _attach(model: LanguageModel, site: Site, addition: Addition) -> list[Remova
             return [block.register_forward_pre_hook(_on_input(addition), with_kwargs=True)]
         case "resid_post":
             return [block.register_forward_hook(_on_output(addition))]
+        case "z":
+            projection = model.in_block(site.layer, family.projection)
+            return [projection.register_forward_pre_hook(_on_input(addition), with_kwargs=True)]
+        case "mlp_normalized":
+            norm = model.in_block(site.layer, family.mlp_norm)
+            return [norm.register_forward_hook(_before_weight(model.norm, addition))]
+        case "mlp_in":
+            mlp = model.in_block(site.layer, family.mlp)
+            return [mlp.register_forward_pre_hook(_on_input(addition), with_kwargs=True)]
         case "attn_out":
             return [attention.register_forward_hook(_on_output(addition))]
         case "mlp_out":
@@ -109,5 +119,15 @@ def _on_output(addition: Addition) -> Callable[..., Any]:
         if added is None:
             return None
         return (x + added, *output[1:]) if isinstance(output, tuple) else x + added
+
+    return hook
+
+
+def _before_weight(norm: Norm, addition: Addition) -> Callable[..., Any]:
+    """An addition to what a norm multiplies by its weight comes out multiplied by it."""
+
+    def hook(module: nn.Module, args: tuple, y: Tensor) -> Tensor | None:
+        added = addition(norm.normalized(module, args[0]))
+        return None if added is None else y + added * norm.weight(module)
 
     return hook

@@ -1,6 +1,7 @@
 """Does a family's declaration fit the model? Checked once at load, by running it."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -42,6 +43,7 @@ def verify(model: LanguageModel) -> None:
             pre + attention + mlp, post
         ):
             raise _misfit(model, f"{' + '.join(STREAM[:3])} is not {STREAM[3]} in block {layer}")
+        _verify_inside(model, layer, seen)
     whole = model.hf(input_ids=ids, use_cache=False).logits[:, -1]
     last = seen[Site(model.n_layers - 1, "resid_post")][:, -1]
     if not _alike(whole, model.unembed(last)) or not _alike(whole, logits):
@@ -52,6 +54,21 @@ def verify(model: LanguageModel) -> None:
         with at_sites(model, {site: _bump}):
             if torch.equal(model.last_logits(ids), logits):
                 raise _misfit(model, f"adding to {site} does not change the logits")
+
+
+def _verify_inside(model: LanguageModel, layer: int, seen: Mapping[Site, Tensor]) -> None:
+    """z is what makes attn_out, and mlp_in is mlp_normalized times the norm's weight."""
+    family, found = model.family, seen[Site(layer, "attn_out")]
+    out = model.in_block(layer, family.projection)(seen[Site(layer, "z")])
+    if family.attention_out:
+        out = model.in_block(layer, family.attention_out)(out)
+    if not _alike(out, found):
+        raise _misfit(model, f"{family.projection} does not make attn_out of z in block {layer}")
+    if family.mlp_norm:
+        norm = model.in_block(layer, family.mlp_norm)
+        y = _weighted(model, norm, seen[Site(layer, "mlp_normalized")])
+        if not _alike(y, seen[Site(layer, "mlp_in")]):
+            raise _misfit(model, f"the MLP of block {layer} does not read {family.mlp_norm}")
 
 
 def _verify_roles(model: LanguageModel, ids: Tensor) -> None:
@@ -101,7 +118,7 @@ def _computes_its_role(
     match place.role:
         case Role.NORM:
             return hasattr(module, model.norm.eps) and _alike(
-                _normalised(model, module, x), outputs[module]
+                _weighted(model, module, model.norm.normalized(module, x)), outputs[module]
             )
         case Role.ACTIVATION:
             name = place.function
@@ -111,20 +128,20 @@ def _computes_its_role(
             return _alike(left * right, x)
 
 
-def _normalised(model: LanguageModel, module: nn.Module, x: Tensor) -> Tensor:
-    """What a norm is declared to compute; see ``Norm``."""
+def _weighted(model: LanguageModel, module: nn.Module, normalized: Tensor) -> Tensor:
+    """What a norm is declared to put out; see ``Norm``."""
     bias = getattr(module, "bias", None)
-    centred = x - x.mean(-1, keepdim=True) if model.norm.centred else x
-    eps = getattr(module, model.norm.eps)
-    y = centred * torch.rsqrt(centred.pow(2).mean(-1, keepdim=True) + eps)
-    y = y * model.norm.weight(module)
+    y = normalized * model.norm.weight(module)
     return y if bias is None else y + bias
 
 
 def _alike(declared: Tensor, found: Tensor) -> bool:
     """Equal but for rounding. NaN weights are no matter of the declaration: they pass."""
     tolerance = max(1e-3, 8 * torch.finfo(found.dtype).eps)
-    return not (declared - found).abs().max() > tolerance * found.abs().max()
+    return (
+        declared.shape == found.shape
+        and not (declared - found).abs().max() > tolerance * found.abs().max()
+    )
 
 
 def _bump(x: Tensor) -> Tensor:

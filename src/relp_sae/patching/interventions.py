@@ -11,7 +11,7 @@ from relp_sae.records import Site
 Rows = Int[Tensor, "rows"]
 """Which of the runs."""
 
-Added = Float[Tensor, "rows width d_model"]
+Added = Float[Tensor, "rows width d_x"]
 """What each run adds to x from its start on, at ``width`` positions."""
 
 

@@ -39,7 +39,7 @@ class ReferenceEngine:
         ids = run.model.token_ids(prompts.clean_ids if one.from_clean else prompts.corrupted_ids)
         steps = one.added(rows)
         # Row 0 is the unchanged run, so that both terms come from the same computation.
-        added = steps.new_zeros(1 + len(rows), ids.shape[1], run.model.d_model)
+        added = steps.new_zeros(1 + len(rows), ids.shape[1], steps.shape[2])
         added[1:, start : start + steps.shape[1]] = steps
         with at_sites(run.model, {one.site: lambda _x: added}):
             logits = run.model.last_logits(ids.expand(len(added), -1))

@@ -81,7 +81,7 @@ class UnitSets:
 
         def added(rows: Rows) -> Added:
             first = int(starts[rows[0]])
-            shape = len(rows), length - first, self.run.model.d_model
+            shape = len(rows), length - first, self.run.model.width(self.site)
             steps = torch.zeros(shape, dtype=self.run.model.dtype, device=self.run.model.device)
             for at in pos[pos >= first].unique().tolist():
                 here = (pos == at).nonzero()[:, 0]

@@ -6,6 +6,9 @@ from pathlib import Path
 from relp_sae.errors import InputError
 from relp_sae.records.folder import RunFolder
 
+_SAME = ("model", "units", "saes", "sites", "task", "n", "metric", "seed", "dtype", "skip_bad")
+"""Settings that say what a run is about."""
+
 
 def join_folders(folders: Sequence[RunFolder], out: Path) -> RunFolder:
     """A new folder with the scores of several runs of the same model, SAEs and pairs.
@@ -19,7 +22,7 @@ def join_folders(folders: Sequence[RunFolder], out: Path) -> RunFolder:
     for folder, manifest in zip(folders, manifests, strict=True):
         if manifest.status != "done":
             raise InputError(f"{folder.path} holds an unfinished run; finish it first.")
-        for field in ("model", "units", "saes", "task", "n", "metric", "seed", "dtype", "skip_bad"):
+        for field in _SAME:
             one, other = getattr(first.config, field), getattr(manifest.config, field)
             if one != other:
                 raise InputError(

@@ -23,6 +23,7 @@ class RunConfig(_Record):
     model: str
     units: Literal["features", "nodes"] = "features"
     saes: tuple[str, ...]  # none for nodes
+    sites: tuple[str, ...] = ()  # of SAEs that do not say theirs, or to take from releases
     task: str
     n: int | None = Field(default=None, ge=1)  # None: 32 pairs of a task, all of a file
     metric: str = "logit_diff"
@@ -42,6 +43,9 @@ class RunConfig(_Record):
     scales: tuple[float, ...] = ()  # of the sweep t * delta; none: no sweep
     set_sizes: tuple[int, ...] = ()  # of units patched together; 0 is all of them
     verify: int = Field(default=0, ge=0)  # units of a certificate
+    allow_pickle: bool = False  # weights that are read by unpickling
+    trust_remote_code: bool = False  # code that comes with the model
+    allow_other_model: bool = False  # SAEs that were trained on another model
 
 
 class PrimaryContrast(_Record):
@@ -115,6 +119,7 @@ class SaeQuality(_Record):
     """
 
     source: str
+    reads: str | None = None  # the site; a transcoder's is not the one at which its units are
     trained_on: str  # the model that its metadata name
     sha256: str
     l0: float

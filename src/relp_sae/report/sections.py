@@ -5,12 +5,13 @@ from itertools import combinations
 
 import numpy as np
 
+from relp_sae.catalogue import model_key
 from relp_sae.faithfulness import measures
 from relp_sae.faithfulness.agreement import pair_values
 from relp_sae.faithfulness.alignment import align
 from relp_sae.records import FeatureScores, Manifest
-from relp_sae.records.manifest import Behaviour
 from relp_sae.report import setup_tables, tables
+from relp_sae.report.behaviour import behaviour_section
 from relp_sae.report.blocks import Code, Picture, Section, Table
 from relp_sae.report.certificates import certificates_section
 from relp_sae.report.contents import Records
@@ -46,7 +47,7 @@ def sections(records: Records, pictures: Sequence[Picture]) -> list[Section]:
     return [
         question(records),
         Section("The answer", tuple(answer(records))),
-        behaviour(records.manifest),
+        behaviour_section(records.manifest),
         *([] if records.nodes else [sae_quality(records.manifest)]),
         agreement(records, others),
         contrasts_section(records.findings.contrasts, records.words),
@@ -104,37 +105,6 @@ def _unit_meaning(records: Records) -> str:
     )
 
 
-def behaviour(manifest: Manifest) -> Section:
-    """Does the model do the task at all?"""
-    heading = "Does the model do the task?"
-    found = manifest.behaviour
-    if found is None:
-        return Section(heading, ("Not measured in this run.",))
-    if found.clean_accuracy < 0.5:
-        verdict = "The model does **not** do this task: read the scores below as such."
-    else:
-        verdict = "The rest of this report is about the kept pairs."
-    return Section(
-        heading,
-        (
-            f"It prefers the answer on {percent(found.clean_accuracy)} of the {found.measured} "
-            f"clean prompts. {found.kept} pairs are kept and "
-            f"{sum(found.dropped.values())} left out. {verdict}",
-            *_bad_lines(found),
-            setup_tables.behaviour_table(found),
-            *([setup_tables.dropped_table(found)] if found.dropped else []),
-        ),
-    )
-
-
-def _bad_lines(found: Behaviour) -> list[str]:
-    """Which lines of the user's file are not among the pairs, where there are any."""
-    if not found.bad_lines:
-        return []
-    count = len(found.bad_lines)
-    return [f"{count} lines of the pairs file could not be used: {'; '.join(found.bad_lines)}."]
-
-
 def sae_quality(manifest: Manifest) -> Section:
     """Do the features describe the activations that the behaviour rests on?"""
     heading = "How good are the SAEs here?"
@@ -159,9 +129,26 @@ def sae_quality(manifest: Manifest) -> Section:
             "metric without error term is the clean one when the reconstruction alone replaces the "
             "activation; the error share is the part of the summed absolute effect that error "
             "units carry." + warning,
+            *_trained_elsewhere(manifest),
             setup_tables.sae_table(manifest.sae_quality),
         ),
     )
+
+
+def _trained_elsewhere(manifest: Manifest) -> list[str]:
+    """Which SAEs name another model than the run's, where some do."""
+    other = [
+        f"that at `{site}` on `{one.trained_on}`"
+        for site, one in manifest.sae_quality.items()
+        if one.trained_on and model_key(one.trained_on) != model_key(manifest.config.model)
+    ]
+    if not other:
+        return []
+    return [
+        f"By its own metadata the SAE was trained elsewhere: {listed(other)}; this run's model is "
+        f"`{manifest.config.model}`. **Unless these are two names of one model, its features need "
+        "not mean here what they meant there.**"
+    ]
 
 
 def agreement(records: Records, pictures: Sequence[Picture]) -> Section:

@@ -42,7 +42,7 @@ def sae_table(quality: Mapping[str, SaeQuality]) -> Table:
     truths = list(dict.fromkeys(truth for one in quality.values() for truth in one.error_share))
     rows = [
         (
-            site,
+            site if one.reads in (None, site) else f"{one.reads} to {site}",
             number(one.l0, 1),
             number(one.explained_variance),
             number(one.clean_metric, 2),

@@ -26,7 +26,7 @@ class Activations:
     def __init__(
         self, model: LanguageModel, metric: Metric, sites: list[Site], pairs: Sequence[PromptPair]
     ) -> None:
-        token = len(sites) * model.d_model * model.dtype.itemsize  # bytes
+        token = sum(model.width(site) for site in sites) * model.dtype.itemsize  # bytes
         # Half of what is kept, so that no batch is dropped while its neighbours are gone through.
         self.batches = together = batches(pairs, ACTIVATION_BYTES // 2 // token)
         self._length = len(pairs)

@@ -30,14 +30,14 @@ class PairBehaviour:
 
 @dataclass(frozen=True)
 class PairActivations(PairBehaviour):
-    """Activations (pos, d_model) at each site, and the behaviour, of the two runs of one pair.
+    """Activations (pos, width) at each site, and the behaviour, of the two runs of one pair.
 
     Before the first changed token the two runs are the same run, so the corrupted activations are
     copied there: float noise must not make units out of structural zeros.
     """
 
-    clean: dict[Site, Float[Tensor, "pos d_model"]]
-    corrupted: dict[Site, Float[Tensor, "pos d_model"]]
+    clean: dict[Site, Float[Tensor, "pos _"]]
+    corrupted: dict[Site, Float[Tensor, "pos _"]]
 
     @property
     def behaviour(self) -> PairBehaviour:

@@ -1,11 +1,12 @@
 """PairedRun: a model, its dictionaries, the pairs and the metric - all that a score depends on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from relp_sae.errors import InputError
 from relp_sae.metrics.metric import Metric
@@ -15,8 +16,8 @@ from relp_sae.records.scores import Base, Kind
 from relp_sae.run.activations import Activations
 from relp_sae.run.measurement import PairBehaviour, answers_and_foils
 from relp_sae.run.recent import Recent
-from relp_sae.run.steps import PairSteps, pair_steps
-from relp_sae.saes import Dictionary, require_fit
+from relp_sae.run.steps import PairSteps, Seen, pair_steps
+from relp_sae.saes import Dictionary, require_fit, require_same_model
 from relp_sae.tensors import Logits, PerExample, Tokens
 
 STEP_BYTES = 2**29
@@ -28,23 +29,26 @@ class PairedRun:
     """What every method and every truth is computed from.
 
     Pairs that the model gets wrong (the foil's logit is above the answer's on the clean prompt)
-    are measured but dropped.
+    are measured but dropped. ``allow_other_model`` is for SAEs that were trained on another model
+    and are carried over on purpose.
 
     Raises:
-        InputError: no dictionary or pair, a dictionary that does not fit the model, or no pair
-            that the model gets right.
+        InputError: no dictionary or pair, a dictionary that does not fit the model or was trained
+            on another, or no pair that the model gets right.
     """
 
     model: LanguageModel
     dictionaries: dict[Site, Dictionary]
     pairs: Sequence[PromptPair]
     metric: Metric
+    allow_other_model: bool = False
 
     def __post_init__(self) -> None:
         if not self.dictionaries or not self.pairs:
             raise InputError("A run needs at least one SAE and one prompt pair.")
         for dictionary in self.dictionaries.values():
             require_fit(dictionary, self.model)
+            require_same_model(dictionary, self.model, allow_other=self.allow_other_model)
         for pair in self.pairs:
             self._require_room(pair)
 
@@ -65,8 +69,14 @@ class PairedRun:
 
     @property
     def sites(self) -> list[Site]:
-        """The sites of the dictionaries, in the order of the forward pass."""
+        """The sites of the units, in the order of the forward pass."""
         return sorted(self.dictionaries, key=forward_order)
+
+    @property
+    def recorded(self) -> list[Site]:
+        """The sites whose activations are kept: those, and where the dictionaries read."""
+        read = {dictionary.reads for dictionary in self.dictionaries.values()}
+        return sorted(read | self.dictionaries.keys(), key=forward_order)
 
     @cached_property
     def activations(self) -> Activations:
@@ -74,7 +84,7 @@ class PairedRun:
 
         Only the last ones asked for are in memory; the others are run again.
         """
-        return Activations(self.model, self.metric, self.sites, self.pairs)
+        return Activations(self.model, self.metric, self.recorded, self.pairs)
 
     @cached_property
     def behaviours(self) -> list[PairBehaviour]:
@@ -111,13 +121,13 @@ class PairedRun:
     @cached_property
     def _steps(self) -> Recent[list[PairSteps]]:
         activations, pairs = self.activations, self.pairs
-        dictionaries = {site: self.dictionaries[site] for site in self.sites}
+        dictionaries = [self.dictionaries[site] for site in self.sites]
 
         def make(pair: int) -> list[PairSteps]:
-            seen, start = activations[pair], pairs[pair].first_change
+            both, start = activations[pair], pairs[pair].first_change
             return [
-                pair_steps(dictionary, seen.clean[site], seen.corrupted[site], start)
-                for site, dictionary in dictionaries.items()
+                pair_steps(one, _seen(one, both.clean), _seen(one, both.corrupted), start)
+                for one in dictionaries
             ]
 
         return Recent(make, lambda steps: sum(one.nbytes for one in steps), STEP_BYTES)
@@ -168,6 +178,10 @@ class PairedRun:
         joined = np.concatenate(list(score)).astype(np.float64)
         noise = np.zeros_like(joined) if stderr is None else np.concatenate(list(stderr))
         return FeatureScores(kind, name, base, self.units, joined, noise)
+
+
+def _seen(dictionary: Dictionary, x: Mapping[Site, Tensor]) -> Seen:
+    return Seen(x[dictionary.reads], x[dictionary.site])
 
 
 def _drop_reason(seen: PairBehaviour) -> str:

@@ -7,14 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from relp_sae.models import at_sites
 from relp_sae.records import FeatureScores, PromptPair, Site
 from relp_sae.records.manifest import Completeness, SaeQuality
 from relp_sae.run.measurement import answers_and_foils
 from relp_sae.run.paired_run import PairedRun
-from relp_sae.saes import Dictionary
+from relp_sae.saes import Dictionary, changed
 from relp_sae.saes.dictionary import positions_at_once, reconstruction
-from relp_sae.tensors import Resid
 
 
 @torch.no_grad()
@@ -24,18 +22,21 @@ def sae_quality(run: PairedRun, site: Site) -> SaeQuality:
     Positions from the first changed token on, of both runs; the variance is around their mean.
     """
     dictionary = run.dictionaries[site]
-    sums, spliced, analysed = _Sums.nothing(run.model.d_model), [], set(run.kept)
+    positions = positions_at_once(dictionary)
+    sums, spliced, analysed = _Sums.nothing(run.model.width(site)), [], set(run.kept)
     for members in run.activations.batches:
         kept = [index for index in members if index in analysed]
         for index in kept:
             seen, start = run.activations[index], run.pairs[index].first_change
-            for x in (seen.clean[site][start:], seen.corrupted[site][start:]):
-                for part in x.split(positions_at_once(dictionary)):
-                    sums = sums.with_positions(part, dictionary)
+            for x in (seen.clean, seen.corrupted):
+                both = (x[one][start:].split(positions) for one in (dictionary.reads, site))
+                for read, written in zip(*both, strict=True):
+                    sums = sums.with_positions(read, written, dictionary)
         if kept:
             spliced += _spliced_metrics(run, dictionary, [run.pairs[index] for index in kept])
     return SaeQuality(
         source=dictionary.source,
+        reads=str(dictionary.reads),
         trained_on=dictionary.model_name,
         sha256=dictionary.sha256(),
         l0=sums.active / sums.positions,
@@ -51,35 +52,40 @@ def _spliced_metrics(
     """The clean metric of pairs of equal length with the reconstruction in place of x."""
     model = run.model
 
-    def change(x: Resid) -> Resid:
-        change = reconstruction(dictionary, x) - x
+    def change(read: Tensor, x: Tensor) -> Tensor:
+        change = reconstruction(dictionary, read) - x
         for row, pair in enumerate(pairs):
             change[row, : pair.first_change] = 0
         return change
 
-    with at_sites(model, {dictionary.site: change}):
+    with changed(model, dictionary, change):
         logits = model.last_logits(torch.cat([model.token_ids(pair.clean_ids) for pair in pairs]))
     return run.metric(logits, *answers_and_foils(model, pairs)).tolist()
 
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """Over positions: of x (d_model,) and its square, of |x - x_hat|^2 and of active features."""
+    """Over positions: of x (width,) and its square, of |x - x_hat|^2 and of active features."""
 
     positions: int
-    x: Float[Tensor, "d_model"]
-    squares: Float[Tensor, "d_model"]
+    x: Float[Tensor, "width"]
+    squares: Float[Tensor, "width"]
     squared_error: float
     active: int
 
     @staticmethod
-    def nothing(d_model: int) -> "_Sums":
-        zeros = torch.zeros(d_model, dtype=torch.float64)
+    def nothing(width: int) -> "_Sums":
+        zeros = torch.zeros(width, dtype=torch.float64)
         return _Sums(0, zeros, zeros, 0.0, 0)
 
-    def with_positions(self, x: Float[Tensor, "pos d_model"], dictionary: Dictionary) -> "_Sums":
+    def with_positions(
+        self,
+        read: Float[Tensor, "pos d_in"],
+        x: Float[Tensor, "pos d_out"],
+        dictionary: Dictionary,
+    ) -> "_Sums":
         """These sums and those over more positions."""
-        code = dictionary.encode(x)
+        code = dictionary.encode(read)
         error = (x - dictionary.decode(code)).double()
         return _Sums(
             self.positions + len(x),

@@ -1,4 +1,4 @@
-"""The steps of a pair: what each unit adds to the stream between the corrupted and clean run."""
+"""The steps of a pair: what each unit adds at its site between the corrupted and clean run."""
 
 from dataclasses import dataclass
 
@@ -61,21 +61,28 @@ class PairSteps:
         return sum(tensor.nbytes for tensor in own)
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One run's activations where a dictionary reads and where it writes; the same for an SAE."""
+
+    read: Float[Tensor, "pos d_in"]
+    written: Float[Tensor, "pos d_out"]
+
+    def part(self, start: int, end: int) -> "Seen":
+        """The positions from ``start`` to before ``end``."""
+        return Seen(self.read[start:end], self.written[start:end])
+
+
 @torch.no_grad()
-def pair_steps(
-    dictionary: Dictionary,
-    clean: Float[Tensor, "pos d_model"],
-    corrupted: Float[Tensor, "pos d_model"],
-    start: int,
-) -> PairSteps:
+def pair_steps(dictionary: Dictionary, clean: Seen, corrupted: Seen, start: int) -> PairSteps:
     """Decompose x_clean - x_corrupted from position ``start`` on into units of the dictionary.
 
     So many positions at a time that their features, dense, stay small (see ``FEATURE_BYTES``).
     """
     most = positions_at_once(dictionary)
     parts = [
-        _steps_from(dictionary, clean[at : at + most], corrupted[at : at + most], at)
-        for at in range(start, len(clean), most)
+        _steps_from(dictionary, clean.part(at, at + most), corrupted.part(at, at + most), at)
+        for at in range(start, len(clean.written), most)
     ]
     return PairSteps(
         site=dictionary.site,
@@ -88,27 +95,22 @@ def pair_steps(
     )
 
 
-def _steps_from(
-    dictionary: Dictionary,
-    clean: Float[Tensor, "pos d_model"],
-    corrupted: Float[Tensor, "pos d_model"],
-    first: int,
-) -> PairSteps:
+def _steps_from(dictionary: Dictionary, clean: Seen, corrupted: Seen, first: int) -> PairSteps:
     """The steps of a few positions, of which ``first`` is the first one."""
     # Two calls of one shape: rows that are equal in both runs then have bit-equal features.
-    delta = dictionary.encode(clean).features - dictionary.encode(corrupted).features
+    delta = dictionary.encode(clean.read).features - dictionary.encode(corrupted.read).features
     at, feature = delta.nonzero(as_tuple=True)  # by position, then by feature
-    values, positions = delta[at, feature], torch.arange(len(clean), device=at.device)
-    counts = torch.bincount(at, minlength=len(clean))
+    values, positions = delta[at, feature], torch.arange(len(delta), device=at.device)
+    counts = torch.bincount(at, minlength=len(delta))
     ends = counts.cumsum(0)
     summed = embedding_bag(
         feature, dictionary.W_dec, ends - counts, mode="sum", per_sample_weights=values
     )
-    remainder = clean - corrupted - summed
+    remainder = clean.written - corrupted.written - summed
     norms = remainder.norm(dim=-1)
     # Each position's remainder comes after its features, so those move up by one a position.
     rows, last = torch.arange(len(at), device=at.device) + at, ends + positions
-    units = len(at) + len(clean)
+    units = len(at) + len(delta)
 
     def joined(features: Tensor, remainders: Tensor) -> Tensor:
         both = remainders.new_empty(units)
@@ -124,7 +126,7 @@ def _steps_from(
         pos=(first + pos[there]).cpu(),
         feature=index[there].cpu(),
         delta=deltas[there],
-        relative=(lengths / corrupted.norm(dim=-1)[pos])[there],
+        relative=(lengths / corrupted.written.norm(dim=-1)[pos])[there],
         remainders=remainder[norms != 0],
         W_dec=dictionary.W_dec,
     )

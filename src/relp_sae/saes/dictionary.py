@@ -1,4 +1,4 @@
-"""What the rest of the package needs of a sparse autoencoder."""
+"""What the rest of the package needs of a sparse autoencoder or a transcoder."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -18,8 +18,9 @@ FEATURE_BYTES = 2**25
 class Code:
     """An activation written in features: reconstruction = features @ W_dec + offset.
 
-    ``features`` are scaled so that ``W_dec`` carries the unit of the stream; ``offset`` is what
-    the decoder adds whatever the features are (its bias, and a mean that it restores).
+    ``features`` are scaled so that ``W_dec`` carries the unit of the site; ``offset`` is what the
+    decoder adds whatever the features are (its bias, a mean that it restores, and what a
+    transcoder's skip connection makes of what it reads).
     """
 
     features: FeatureActs
@@ -28,11 +29,21 @@ class Code:
 
 @runtime_checkable
 class Dictionary(Protocol):
-    """A sparse autoencoder at one site. Stateless: encode and decode any number of times."""
+    """A sparse autoencoder, or a transcoder. Stateless: encode and decode any number of times."""
 
     @property
     def site(self) -> Site:
-        """Where it reads and writes."""
+        """Where it writes: where its units are, and where they are changed."""
+        ...
+
+    @property
+    def reads(self) -> Site:
+        """Where it reads: its own site, but for a transcoder an earlier one."""
+        ...
+
+    @property
+    def d_in(self) -> int:
+        """The width of what it reads."""
         ...
 
     @property
@@ -47,7 +58,7 @@ class Dictionary(Protocol):
 
     @property
     def W_dec(self) -> Decoder:  # noqa: N802
-        """Decoder rows, in the unit of the stream."""
+        """Decoder rows, in the unit of the site where it writes."""
         ...
 
     @property
@@ -61,7 +72,10 @@ class Dictionary(Protocol):
         ...
 
     def encode(self, x: Resid) -> Code:
-        """Features of activations x; the remainder x - decode(encode(x)) is the error term."""
+        """Features of activations x where it reads.
+
+        What the reconstruction lacks of the activation where it writes is the error term.
+        """
         ...
 
     def decode(self, code: Code) -> Resid:
@@ -79,7 +93,10 @@ def positions_at_once(dictionary: Dictionary) -> int:
     return max(1, FEATURE_BYTES // max(1, len(W_dec) * W_dec.element_size()))
 
 
-def reconstruction(dictionary: Dictionary, x: Resid) -> Resid:
+def reconstruction(
+    dictionary: Dictionary, x: Float[Tensor, "*batch pos d_in"]
+) -> Float[Tensor, "*batch pos d_out"]:
     """decode(encode(x)), the features of only so many positions at a time being in memory."""
     rows = x.reshape(-1, x.shape[-1]).split(positions_at_once(dictionary))
-    return torch.cat([dictionary.decode(dictionary.encode(part)) for part in rows]).view_as(x)
+    made = torch.cat([dictionary.decode(dictionary.encode(part)) for part in rows])
+    return made.view(*x.shape[:-1], -1)

@@ -1,24 +1,15 @@
-"""``load_saes``: from disk, from the package, or from SAELens' registry."""
+"""``load_saes``: SAEs by site."""
 
-import json
-import warnings
-from collections.abc import Callable, Iterable
-from importlib.resources import files
-from pathlib import Path
+from collections.abc import Iterable
 
 from sae_lens import SAE
-from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
-from safetensors import SafetensorError
 
+from relp_sae.catalogue import releases
 from relp_sae.errors import InputError
-from relp_sae.models import LanguageModel
 from relp_sae.records import Site
-from relp_sae.registry import suggestion
 from relp_sae.saes.dictionary import Dictionary
-from relp_sae.saes.sae_lens_dictionary import as_dictionary
-
-BUNDLED = {"smollm2-135m-topk": "smollm2-135m-topk"}
-"""SAEs inside this package: name -> folder in ``relp_sae/saes/bundled``."""
+from relp_sae.saes.adapter import as_dictionary
+from relp_sae.saes.sources import Reading, is_local, open_sae
 
 
 def load_saes(
@@ -27,97 +18,71 @@ def load_saes(
     sites: Iterable[str] | None = None,
     device: str = "cpu",
     dtype: str = "float32",
+    allow_pickle: bool = False,
 ) -> dict[Site, Dictionary]:
     """Load SAEs, by site.
 
     Each source is a bundled name, a SAELens folder (``cfg.json`` and ``sae_weights.safetensors``),
-    ``RELEASE/ID`` of SAELens' registry, or a release alone together with ``sites``.
+    ``RELEASE/ID`` of SAELens' registry, or a release alone together with ``sites``. With single
+    SAEs ``sites`` has one site for each, in the same order: where the SAE does not say its site
+    itself it is taken, otherwise it must be the same. ``allow_pickle`` opens weights that are
+    pickles (only tensors are read from them).
 
     Raises:
-        InputError: unknown name, unreadable file, no site given, or two SAEs for one site.
+        InputError: unknown name, unreadable file, no site given or another than the SAE's own, or
+            two SAEs for one site.
     """
     sources = [source] if isinstance(source, str) else list(source)
-    if sites is not None:
-        wanted = [Site.parse(site) for site in sites]
-        for one in sources:
-            if one in BUNDLED or Path(one).is_dir():
-                raise InputError(f"{one} is one SAE with its own site; leave sites away.")
-        sources = [f"{release}/{site.hook_name}" for release in sources for site in wanted]
+    reading = Reading(device, dtype, allow_pickle)
     loaded: dict[Site, Dictionary] = {}
-    for one in sources:
-        dictionary = _load(one, device, dtype)
+    for one, site in _at_sites(sources, None if sites is None else [*map(Site.parse, sites)]):
+        sae = open_sae(one, reading)
+        dictionary = _adapted(sae, one, site)
         if dictionary.site in loaded:
-            raise InputError(f"Two SAEs are given for the site {dictionary.site}; give one.")
+            raise InputError(
+                f"Two SAEs are given for the site {dictionary.site}; give one: "
+                f"{loaded[dictionary.site].source} or {one}."
+            )
         loaded[dictionary.site] = dictionary
     return loaded
 
 
-def require_fit(dictionary: Dictionary, model: LanguageModel) -> None:
-    """Check that a dictionary can be used with a model.
-
-    Raises:
-        InputError: a site that the model has not, another d_model, or another device or dtype.
-    """
-    model.require_site(dictionary.site)
-    d_in, weights = dictionary.W_dec.shape[1], dictionary.W_dec
-    if d_in != model.d_model:
-        owner = dictionary.model_name or "unnamed"
-        raise InputError(
-            f"{dictionary.source} has d_in = {d_in}, but {model.name} has d_model = "
-            f"{model.d_model}: this SAE is for another model ({owner})."
-        )
-    if (weights.dtype, weights.device) != (model.dtype, model.device):
-        raise InputError(
-            f"{dictionary.source} is {weights.dtype} on {weights.device}, {model.name} is "
-            f"{model.dtype} on {model.device}. Load both with the same device and dtype."
-        )
-
-
-def _load(source: str, device: str, dtype: str) -> Dictionary:
-    sae = _opened(source, _opener(source, device, dtype))
-    hook_name = sae.cfg.metadata.hook_name
-    if not hook_name or not isinstance(hook_name, str):
-        raise InputError(f"{source} does not say its site: cfg.json has no metadata.hook_name.")
-    return as_dictionary(sae, Site.parse(hook_name), source)
-
-
-def _opener(source: str, device: str, dtype: str) -> Callable[[], SAE]:
-    """The way to open a source, chosen by what the source is."""
-    folder = Path(str(files("relp_sae.saes") / "bundled" / BUNDLED.get(source, source)))
-    path = folder if source in BUNDLED else Path(source)
-    if source and path.is_dir():
-        for name in ("cfg.json", "sae_weights.safetensors"):
-            if not (path / name).is_file():
-                raise InputError(f"{source} is not a SAELens SAE: the folder has no {name}.")
-        return lambda: SAE.load_from_disk(path, device=device, dtype=dtype)
-    release, _, sae_id = source.partition("/")
-    directory = get_pretrained_saes_directory()
-    if release not in directory:
-        known = [*BUNDLED, *directory]
-        raise InputError(
-            f"Unknown SAE '{source}'. {suggestion(release, known)}Give a bundled name "
-            f"({', '.join(BUNDLED)}), a SAELens folder, or RELEASE/ID of SAELens' registry "
-            "(see: relp-sae list saes)."
-        )
-    if sae_id not in directory[release].saes_map:
-        known = list(directory[release].saes_map)
-        raise InputError(
-            f"Release {release} has no SAE '{sae_id}'. {suggestion(sae_id, known)}"
-            f"It has {len(known)}, such as {', '.join(known[:3])}."
-        )
-    return lambda: SAE.from_pretrained(release, sae_id, device=device, dtype=dtype)
-
-
-def _opened(source: str, opener: Callable[[], SAE]) -> SAE:
+def _adapted(sae: SAE, source: str, asked: Site | None) -> Dictionary:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # advice for TransformerLens users
-            return opener()
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"Cannot read the SAE {source}: {reason}") from error
-    except Exception as error:  # SAELens takes a file's content on trust
+        return as_dictionary(sae, source, asked)
+    except RuntimeError as error:  # torch's, of settings that do not go with the weights
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{source} was read, but cannot encode: {reason}.") from error
+
+
+def _at_sites(sources: list[str], sites: list[Site] | None) -> list[tuple[str, Site | None]]:
+    """Single SAEs, each with the site asked for, if any."""
+    if sites is None:
+        return [(one, None) for one in sources]
+    whole = [one for one in sources if not is_local(one) and one in releases()]
+    if whole and len(whole) == len(sources):
+        return [(_of_release(one, site), site) for one in sources for site in sites]
+    if whole or len(sites) != len(sources):
         raise InputError(
-            f"Cannot read the SAE {source}: its cfg.json or weights are not what SAELens "
-            f"expects ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})."
-        ) from error
+            f"Got {len(sites)} sites for the SAEs {', '.join(sources)}. Give one site for each "
+            "SAE in the same order, or whole releases only with the sites to take from them."
+        )
+    return [*zip(sources, sites, strict=True)]
+
+
+def _of_release(name: str, site: Site) -> str:
+    """``RELEASE/ID`` of the one SAE that a release has at a site."""
+    saes = releases()[name].saes
+    found = [one.id for one in saes if one.site == str(site)]
+    if not found:
+        known = ", ".join(dict.fromkeys(one.site for one in saes if one.site))
+        raise InputError(
+            f"Release {name} has no SAE at {site}. It has them at "
+            f"{known or 'sites that only its files name'}."
+        )
+    if len(found) > 1:
+        raise InputError(
+            f"Release {name} has {len(found)} SAEs at {site}: choose one by its ID, such as "
+            f"{name}/{found[0]} (see: relp-sae list saes --release {name})."
+        )
+    return f"{name}/{found[0]}"

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import torch
-from sae_lens import SAE, Transcoder
+from sae_lens import SAE
 
-from relp_sae.errors import InputError
 from relp_sae.models.weights import weights_sha256
 from relp_sae.records import ERROR_UNIT, Site
 from relp_sae.saes.dictionary import Code
@@ -26,6 +25,7 @@ class SaeLensDictionary:
 
     sae: SAE
     site: Site
+    reads: Site
     source: str
     centred: bool = False
 
@@ -44,6 +44,10 @@ class SaeLensDictionary:
     @property
     def d_sae(self) -> int:
         return self.sae.cfg.d_sae
+
+    @property
+    def d_in(self) -> int:
+        return self.sae.cfg.d_in
 
     @torch.no_grad()
     def encode(self, x: Resid) -> Code:
@@ -76,51 +80,3 @@ class SaeLensDictionary:
                 return state["ln_std"]
             case _:
                 return None
-
-
-SCALINGS = ("none", "constant_norm_rescale", "layer_norm")
-"""What SAELens may do to x at run time; the others belong to training and are folded after it."""
-
-
-def as_dictionary(sae: SAE, site: Site, source: str) -> SaeLensDictionary:
-    """Adapt a loaded SAE, folding decoder norms where its architecture needs them folded.
-
-    Raises:
-        InputError: an architecture that is not an SAE with a linear decoder.
-    """
-    if isinstance(sae, Transcoder):
-        raise InputError(
-            f"{source} maps one site ({sae.cfg.d_in} dimensions) to another ({sae.cfg.d_out}): "
-            "a transcoder, not an SAE."
-        )
-    if sae.cfg.normalize_activations not in SCALINGS:
-        raise InputError(
-            f"{source}: its activations were scaled in training "
-            f"({sae.cfg.normalize_activations}) by a factor that the file does not hold. Fold the "
-            "factor into the weights (SAELens does so at the end of training)."
-        )
-    if getattr(sae.cfg, "rescale_acts_by_decoder_norm", False):
-        sae.fold_W_dec_norm()
-        sae.cfg.rescale_acts_by_decoder_norm = False
-    sae.requires_grad_(False)
-    loading = sae.cfg.metadata.model_from_pretrained_kwargs or {}
-    centred = bool(loading.get("center_writing_weights", False))
-    dictionary = SaeLensDictionary(sae, site, source, centred)
-    _require_linear_decoder(dictionary)
-    return dictionary
-
-
-@torch.no_grad()
-def _require_linear_decoder(dictionary: SaeLensDictionary) -> None:
-    """Features must add their rows of W_dec to what no features decode to, and nothing else."""
-    sae = dictionary.sae
-    x = torch.randn(1, 3, sae.cfg.d_in, generator=torch.Generator().manual_seed(0))
-    x = x.to(dtype=sae.dtype, device=sae.device)
-    code, whole = dictionary.encode(x), sae(dictionary.as_trained(x))
-    off = (dictionary.decode(code) - whole).abs().max()
-    tolerance = max(1e-2, 4 * torch.finfo(sae.dtype).eps)
-    if off > tolerance * torch.maximum(x.abs().max(), whole.abs().max()):
-        raise InputError(
-            f"{dictionary.source}: architecture '{sae.cfg.architecture()}' has no linear decoder; "
-            "one feature's effect is not a row of W_dec."
-        )

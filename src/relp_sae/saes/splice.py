@@ -3,12 +3,34 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from torch import Tensor
+
 from relp_sae.models import LanguageModel, at_sites
 from relp_sae.saes.dictionary import Code, Dictionary
 from relp_sae.tensors import FeatureActs, Resid
 
 Edit = Callable[[FeatureActs], FeatureActs]
 """Given the features (batch, pos, d_sae) of a forward pass: the features to use instead."""
+
+
+Change = Callable[[Tensor, Tensor], Tensor]
+"""Given what a dictionary reads, and x where it writes: what to add to x."""
+
+
+@contextmanager
+def changed(model: LanguageModel, dictionary: Dictionary, change: Change) -> Iterator[None]:
+    """Add a change at a dictionary's site that depends on what it reads in the same pass."""
+    if dictionary.reads == dictionary.site:
+        with at_sites(model, {dictionary.site: lambda x: change(x, x)}):
+            yield
+        return
+    read: list[Tensor] = []
+    additions = {
+        dictionary.reads: read.append,
+        dictionary.site: lambda x: change(read.pop(), x),
+    }
+    with at_sites(model, additions):
+        yield
 
 
 @contextmanager
@@ -18,12 +40,12 @@ def spliced(model: LanguageModel, dictionary: Dictionary, edit: Edit) -> Iterato
     With ``edit`` the identity the logits are unchanged to float error.
     """
 
-    def change(x: Resid) -> Resid:
-        code = dictionary.encode(x)
+    def change(read: Resid, _x: Tensor) -> Tensor:
+        code = dictionary.encode(read)
         edited = Code(edit(code.features), code.offset)
         return dictionary.decode(edited) - dictionary.decode(code)
 
-    with at_sites(model, {dictionary.site: change}):
+    with changed(model, dictionary, change):
         yield
 
 
@@ -31,10 +53,10 @@ def spliced(model: LanguageModel, dictionary: Dictionary, edit: Edit) -> Iterato
 def reconstructed(model: LanguageModel, dictionary: Dictionary, start: int) -> Iterator[None]:
     """Replace x by its reconstruction, dropping the error term, from position ``start`` on."""
 
-    def change(x: Resid) -> Resid:
-        change = dictionary.decode(dictionary.encode(x)) - x
+    def change(read: Resid, x: Tensor) -> Tensor:
+        change = dictionary.decode(dictionary.encode(read)) - x
         change[:, :start] = 0
         return change
 
-    with at_sites(model, {dictionary.site: change}):
+    with changed(model, dictionary, change):
         yield

@@ -25,6 +25,16 @@ class WholeNode:
     d_sae: int = 0
     remainder: int = WHOLE_NODE
 
+    @property
+    def reads(self) -> Site:
+        """The same site."""
+        return self.site
+
+    @property
+    def d_in(self) -> int:
+        """The width of the site."""
+        return self.W_dec.shape[1]
+
     def encode(self, x: Resid) -> Code:
         """No features, no offset."""
         return Code(x[..., :0], torch.zeros_like(x))
@@ -40,6 +50,6 @@ class WholeNode:
 
 def whole_nodes(model: LanguageModel, kinds: Iterable[str] = NODE_KINDS) -> dict[Site, Dictionary]:
     """A whole node at every layer for each kind of site."""
-    none = torch.zeros(0, model.d_model, device=model.device, dtype=model.dtype)
+    like = {"device": model.device, "dtype": model.dtype}
     sites = [Site(layer, kind) for layer in range(model.n_layers) for kind in kinds]
-    return {site: WholeNode(site, none) for site in sites}
+    return {site: WholeNode(site, torch.zeros(0, model.width(site), **like)) for site in sites}

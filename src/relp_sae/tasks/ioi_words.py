@@ -26,7 +26,7 @@ PLACES = ("store", "garden", "restaurant", "school", "hospital", "office", "hous
 
 THINGS = ("ring", "book", "drink", "computer", "necklace", "basketball", "letter", "sandwich")
 
-NAMES = (
+WOMEN = (
     *("Alice", "Amanda", "Amy", "Andrea", "Angela", "Anna", "Anne", "Ashley", "Barbara"),
     *("Caroline", "Catherine", "Charlotte", "Christina", "Christine", "Claire", "Deborah"),
     *("Diana", "Dorothy", "Elizabeth", "Emily", "Emma", "Erin", "Hannah", "Heather", "Helen"),
@@ -35,6 +35,9 @@ NAMES = (
     *("Lisa", "Louise", "Lucy", "Margaret", "Maria", "Marie", "Martha", "Mary", "Melissa"),
     *("Michelle", "Nancy", "Nicole", "Olivia", "Patricia", "Rachel", "Rebecca", "Ruth"),
     *("Samantha", "Sandra", "Sara", "Sarah", "Sharon", "Stephanie", "Susan", "Wendy"),
+)
+
+MEN = (
     *("Aaron", "Adam", "Alan", "Albert", "Alex", "Andrew", "Anthony", "Arthur", "Ben"),
     *("Benjamin", "Bob", "Brian", "Bruce", "Carl", "Charles", "Chris", "Christopher"),
     *("Daniel", "David", "Dennis", "Donald", "Edward", "Eric", "Fred", "Gary", "George"),
@@ -44,3 +47,5 @@ NAMES = (
     *("Nicholas", "Patrick", "Paul", "Peter", "Philip", "Richard", "Robert", "Ryan"),
     *("Scott", "Simon", "Stephen", "Steven", "Thomas", "Timothy", "Tom", "William"),
 )
+
+NAMES = (*WOMEN, *MEN)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class TrainingConfig:
     """One training run; equal configs on equal machines give equal weights.
 
-    ``width`` is d_sae / d_model; ``autocast`` is the type of the matrix products of the language
+    ``width`` is d_sae / d_in; ``autocast`` is the type of the matrix products of the language
     model's forward pass, whose residual stream stays in float32; ``tokens`` is what the SAE is
     trained on, ``held_out_tokens`` what its quality is measured on.
     """

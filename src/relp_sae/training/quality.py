@@ -42,7 +42,7 @@ def measure_quality(
 ) -> Quality:
     """Measure a dictionary on packed contexts of shape (1, context) each."""
     tokens, active, errors, squares, norms = 0, 0.0, 0.0, 0.0, 0.0
-    total = torch.zeros(model.d_model, dtype=torch.float64)
+    total = torch.zeros(dictionary.d_in, dtype=torch.float64)
     fired = torch.zeros(dictionary.d_sae, dtype=torch.bool)
     changes: dict[str, Callable[[Resid], Resid]] = {
         "spliced": lambda x: dictionary.decode(dictionary.encode(x)) - x,

@@ -39,7 +39,8 @@ def train_sae(model: LanguageModel, config: TrainingConfig, out: Path) -> Qualit
         raise InputError(f"{out} exists already. Choose another --out, or remove it.")
     site = Site.parse(config.site)
     model.require_site(site)
-    d_sae = config.width * model.d_model
+    d_in = model.width(site)
+    d_sae = config.width * d_in
     if config.k > d_sae:
         raise InputError(f"--k {config.k} is more than the SAE's {d_sae} features.")
     longest = getattr(model.config, "max_position_embeddings", config.context)
@@ -47,7 +48,7 @@ def train_sae(model: LanguageModel, config: TrainingConfig, out: Path) -> Qualit
         raise InputError(f"{model.name} reads at most {longest} tokens; lower --context to that.")
     held_out = _held_out(model, config)  # before the work, which would be lost
     torch.manual_seed(config.seed)
-    sae = architectures[config.arch](model.d_model, d_sae, config.k)
+    sae = architectures[config.arch](d_in, d_sae, config.k)
     sae.cfg.metadata.model_name = config.model
     sae.cfg.metadata.hook_name = site.hook_name
     trainer = SAETrainer(

@@ -7,6 +7,7 @@ from relp_sae.models.family import families
 
 GEMMA2 = replace(
     GEMMA,
+    mlp_norm="pre_feedforward_layernorm",
     norms=(
         *("input_layernorm", "post_attention_layernorm"),
         *("pre_feedforward_layernorm", "post_feedforward_layernorm"),

@@ -22,6 +22,7 @@ families.register("gpt2")(
         attention="attn",
         projection="attn.c_proj",
         mlp="mlp",
+        mlp_norm="ln_2",
         norms=("ln_1", "ln_2"),
         norm=Norm(centred=True, eps="eps"),
         activation="mlp.act",

@@ -83,6 +83,7 @@ families.register("gpt_neo")(
         attention="attn.attention",
         projection="attn.attention.out_proj",
         mlp="mlp",
+        mlp_norm="ln_2",
         norms=("ln_1", "ln_2"),
         norm=Norm(centred=True, eps="eps"),
         activation="mlp.act",

@@ -10,6 +10,7 @@ families.register("gpt_neox")(
         attention="attention",
         projection="attention.dense",
         mlp="mlp",
+        mlp_norm="post_attention_layernorm",
         norms=("input_layernorm", "post_attention_layernorm"),
         norm=Norm(centred=True, eps="eps"),
         activation="mlp.act",

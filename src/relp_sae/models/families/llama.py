@@ -9,6 +9,7 @@ LLAMA = Family(
     attention="self_attn",
     projection="self_attn.o_proj",
     mlp="mlp",
+    mlp_norm="post_attention_layernorm",
     norms=("input_layernorm", "post_attention_layernorm"),
     norm=Norm(centred=False, eps="variance_epsilon"),
     activation="mlp.act_fn",

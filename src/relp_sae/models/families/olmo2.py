@@ -8,6 +8,7 @@ from relp_sae.models.family import families
 families.register("olmo2")(
     replace(
         LLAMA,
+        mlp_norm="",
         norms=(
             *("self_attn.q_norm", "self_attn.k_norm"),
             *("post_attention_layernorm", "post_feedforward_layernorm"),

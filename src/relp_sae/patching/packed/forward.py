@@ -3,8 +3,8 @@
     for each block from the first entry on:
         the runs whose change enters here join, with the rows from their start on:
             the unchanged prompt's stream, and their steps
-        where a change enters inside the block (attn_out, resid_mid), the block is run on the
-            changed rows alone, and the runs join behind it
+        where a change enters inside the block (z, attn_out, resid_mid, mlp_in and the like), the
+            block is run on the changed rows alone, and the runs join behind it
         the block is run on all rows that have joined: one matrix product for each weight
     of the last block, all rows but each run's last one need their keys and values only
 
@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from relp_sae.models import LanguageModel, at_sites
+from relp_sae.models import Addition, LanguageModel, at_sites
 from relp_sae.patching.packed.attention import PackedAttention
 from relp_sae.patching.packed.groups import Group
 from relp_sae.patching.packed.layout import Layout, Part, Stream
@@ -88,8 +88,8 @@ def _inside(
         for one, width in zip(groups, widths, strict=True)
     ]
     rows = [_unchanged(one, block)[:, :width] for one, width in zip(groups, widths, strict=True)]
-    steps = torch.cat([one.flatten(0, 1) for one in added])
-    with at_sites(model, {Site(block, "attn_out"): lambda _x: steps}):
+    additions = {site: _adding(site, groups, added) for site in {one.site for one in groups}}
+    with at_sites(model, additions):
         x = Layout(model, attention, parts).through(
             block, torch.cat([one.flatten(0, 1) for one in rows])
         )
@@ -100,6 +100,22 @@ def _inside(
         stream[:, :width] = here.unflatten(0, (group.runs, width))
         arriving.append((group, stream))
     return arriving
+
+
+def _adding(
+    site: Site, groups: Sequence[Group], added: Sequence[Float[Tensor, "_ _ _"]]
+) -> Addition:
+    """At a site the steps of the groups that are changed there, on their rows; else nothing."""
+
+    def add(x: Float[Tensor, "1 row width"]) -> Float[Tensor, "1 row width"]:
+        found, end = torch.zeros_like(x), 0
+        for group, steps in zip(groups, added, strict=True):
+            start, end = end, end + steps.shape[0] * steps.shape[1]
+            if group.site == site:
+                found[0, start:end] = steps.flatten(0, 1)
+        return found
+
+    return add
 
 
 def _last_block(layout: Layout, joined: Sequence[Group], x: Stream) -> Float[Tensor, "run d_model"]:

@@ -26,7 +26,7 @@ def entry_of(site: Site) -> Entry:
             return Entry(site.layer, inside=False)
         case "resid_post" | "mlp_out":
             return Entry(site.layer + 1, inside=False)
-        case _:  # attn_out and resid_mid: behind the block's attention
+        case _:  # z, attn_out, resid_mid and the MLP's input: behind the block's attention
             return Entry(site.layer, inside=True)
 
 
@@ -46,6 +46,12 @@ class Group:
     intervention: Interventions | None = None
 
     @property
+    def site(self) -> Site:
+        """Where the runs are changed."""
+        assert self.intervention is not None
+        return self.intervention.site
+
+    @property
     def runs(self) -> int:
         """How many."""
         return len(self.rows)
@@ -59,7 +65,7 @@ class Group:
         """The runs from ``first`` to before ``last``."""
         return replace(self, rows=self.rows[first:last])
 
-    def added(self) -> Float[torch.Tensor, "run width d_model"]:
+    def added(self) -> Float[torch.Tensor, "run width d_x"]:
         """What the runs add from their start on."""
         stream = self.prompt.stream[self.entry.block]
         if self.intervention is None:

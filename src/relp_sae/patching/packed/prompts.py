@@ -101,7 +101,7 @@ def _from_where_it_is_known(
 ) -> AbstractContextManager[None]:
     """Passes begin at a block whose input the run has recorded, and else at the tokens."""
     entry = Site(block, "resid_pre")
-    if entry not in run.dictionaries:
+    if entry not in run.recorded:
         return nullcontext()
     seen = [(run.activations[pair], clean) for pair, clean in contexts]
     x = [(one.clean if clean else one.corrupted)[entry] for one, clean in seen]
