@@ -77,7 +77,9 @@ def test_the_suffix_runs_the_unchanged_prompt_in_the_first_batch(benchmark, llam
     effects = benchmark("suffix").suffix_loop(llama_run, rows, batch=4)
     blocks = llama_run.model.blocks
     handles = [
-        block.register_forward_pre_hook(lambda _block, args, at=at: sizes.append((at, len(args[0]))))
+        block.register_forward_pre_hook(
+            lambda _block, args, at=at: sizes.append((at, len(args[0])))
+        )
         for at, block in enumerate(blocks)
     ]
     try:
