@@ -5,8 +5,9 @@
 On the embedded model, its bundled SAE, IOI pairs: prompts run forward and backward for one pair,
 prompts in a batch, the time, its ratio to ``gradient``, and its ratio to the floor: the linear
 layers of the blocks from the first site's on, forward and the same again backward (weights have no
-gradient), at the GEMM rate of this machine: the faster of torch.mm and oneDNN's product. The methods take turns, so that a busy machine
-slows all of them alike; the median over turns is shown. The units' steps are found before.
+gradient), at the GEMM rate of this machine: the faster of torch.mm and oneDNN's product. The
+methods take turns, so that a busy machine slows all of them alike; the median over turns is shown.
+The units' steps are found before.
 """
 
 import argparse

@@ -92,3 +92,13 @@ def test_the_suffix_runs_the_unchanged_prompt_in_the_first_batch(benchmark, llam
 
 def test_the_gemm_rate_is_a_rate(floor, llama_model):
     assert 1e6 < floor.gemm_rate(llama_model, rows=64) < 1e15
+
+
+def test_without_onednn_the_rate_is_torchs_and_flops_are_counted(floor, llama_model, monkeypatch):
+    """As PyTorch is built for some processors."""
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", None)  # nothing may call it
+    assert 1e6 < floor.gemm_rate(llama_model, rows=64) < 1e15
+    x = torch.randn(5, llama_model.d_model)
+    up = llama_model.blocks[0].mlp.up_proj
+    assert floor.issued_flops(lambda: up(x)) == 2 * 5 * up.weight.numel()
