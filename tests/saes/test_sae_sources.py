@@ -188,7 +188,7 @@ def test_a_file_is_no_folder(folder):
         f"{path} is a file; give the folder that holds cfg.json and sae_weights.safetensors."
     )
     pickled(folder)
-    with pytest.raises(InputError, match="is a file; give the folder.* Pickles can run code"):
+    with pytest.raises(InputError, match=r"is a file; give the folder.* Pickles can run code"):
         load_saes(str(folder / "sae_weights.pt"))
 
 
@@ -298,6 +298,6 @@ def test_weights_that_overflow_in_the_type_asked_for(folder):
     weights = {name: one.double() for name, one in load_file(path).items()}
     weights["b_enc"][0] = 1e300
     save_file(weights, path)
-    with pytest.raises(InputError, match="numbers of b_enc are not finite.* in float32"):
+    with pytest.raises(InputError, match=r"numbers of b_enc are not finite.* in float32"):
         load_saes(str(folder), dtype="float32")
     assert the_sae(folder, dtype="float64").d_sae == 64
