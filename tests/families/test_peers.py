@@ -1,4 +1,4 @@
-"""Scores equal those that TransformerLens' bridge and SAELens' own splice give, written out here."""
+"""Scores equal those that TransformerLens' bridge and SAELens' splice give, written out here."""
 
 import copy
 import warnings
