@@ -39,6 +39,15 @@ def test_the_model_does_the_task(run):
     assert np.mean([seen.clean_metric for seen in run.activations]) == pytest.approx(4.8, abs=1.0)
 
 
+@pytest.mark.parametrize("name", rs.tasks)
+def test_the_model_does_every_task(smollm2, run, name):
+    """Well enough for docs/tasks.md to be right: 8 pairs, most right, the answer well ahead."""
+    pairs = rs.tasks[name](smollm2.tokenizer, n=8, seed=0)
+    seen = rs.PairedRun(smollm2, run.dictionaries, pairs, run.metric).behaviours
+    assert sum(one.clean_right for one in seen) >= 6
+    assert np.mean([one.clean_metric for one in seen]) > 1.5
+
+
 @pytest.mark.parametrize("name", ["relp", "relp-ah", "secant"])
 def test_every_rule_acts_everywhere_and_changes_no_logit(smollm2, run, name):
     seen = inspect_composite(smollm2, name, run.prompt_ids(0))

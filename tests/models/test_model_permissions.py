@@ -122,7 +122,7 @@ def test_a_model_of_the_hub_that_has_pickles_only(monkeypatch, save_tiny):
 
 @pytest.fixture(scope="module")
 def modules_cache(tmp_path_factory):
-    """Where transformers copies such code to, once for this process, instead of the user's cache."""
+    """Where transformers copies such code to, once for this process; not the user's cache."""
     from transformers import dynamic_module_utils
 
     with pytest.MonkeyPatch.context() as patch:
@@ -134,7 +134,7 @@ def modules_cache(tmp_path_factory):
 
 @pytest.fixture
 def own_code(save_tiny, modules_cache):
-    """``own_code(model_type)``: a Llama whose classes are its own, and a file that its code makes."""
+    """``own_code(model_type)``: a Llama with classes of its own, and a file that its code makes."""
 
     def make(model_type):
         folder = save_tiny("llama")

@@ -48,6 +48,9 @@ def test_run_prints_a_table_and_names_the_report(relp_sae, whole_run, tmp_path):
     assert code == 0
     assert "gradient@corrupted" in out
     assert "relp@clean" in out
+    told = "These pairs do not show that the model does this task. It prefers the answer on 100 %"
+    for text in (out, *((tmp_path / f"run/report.{kind}").read_text() for kind in ("md", "html"))):
+        assert f"{told} of the 3 clean prompts" in text
     assert (tmp_path / "run/report.md").is_file()
 
 

@@ -17,7 +17,7 @@ from relp_sae.records import RunFolder
 
 @pytest.fixture
 def attribute(relp_sae, inputs, tmp_path):
-    """``attribute("--sae", ...)``: estimates only, into ``run``; (code, out, err) and the folder."""
+    """``attribute("--sae", ...)``: estimates only; (code, out, err) and the run folder."""
 
     def run(*arguments, model=inputs.model):
         given = ("--model", model, "--task", inputs.task, "--n", 3, "--methods", "gradient")
@@ -66,9 +66,8 @@ def test_a_folder_with_a_comma_in_its_name_is_one_sae(tmp_path):
 @pytest.mark.parametrize("separately", [False, True])
 def test_saes_over_layers(attribute, sae_folder, separately):
     saes = [str(sae_folder(site)) for site in ("resid_pre.1", "mlp_out.2")]
-    arguments = (
-        [x for one in saes for x in ("--sae", one)] if separately else ["--sae"] + [",".join(saes)]
-    )
+    given = saes if separately else [",".join(saes)]
+    arguments = [word for one in given for word in ("--sae", one)]
     code, _, err, folder = attribute(*arguments)
     assert code == 0, err
     assert folder.read_manifest().config.saes == tuple(saes)

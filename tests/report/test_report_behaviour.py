@@ -31,8 +31,8 @@ DOES, UNCLEAR, DOES_NOT = (
 @pytest.mark.parametrize(
     ("right", "measured", "told", "follows"),
     [
-        (32, 32, f"{DOES} 100 % of the 32 clean", "and 0 left out. What follows is about the kept"),
-        (24, 32, f"{DOES} 75 % of the 32 clean", "and 8 left out. What follows is about the kept"),
+        (32, 32, f"{DOES} 100 % of the 32 clean", "and 0 left out. The scores are of the kept"),
+        (24, 32, f"{DOES} 75 % of the 32 clean", "and 8 left out. The scores are of the kept"),
         (3, 3, f"{UNCLEAR} 100 % of the 3 clean", "and 0 left out. The kept ones"),
         (18, 32, f"{UNCLEAR} 56 % of the 32 clean", "and 14 left out. The kept ones"),
         (15, 32, f"{UNCLEAR} 47 % of the 32 clean", "and 17 left out. Most pairs are left out"),

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-from huggingface_hub.utils import EntryNotFoundError
 from sae_lens.loading import pretrained_sae_loaders as loaders
 from sae_lens.loading.pretrained_saes_directory import (
     get_config_overrides,
@@ -32,7 +31,7 @@ def test_every_release_and_sae_of_the_registry_is_there():
 @pytest.mark.parametrize("form", OFFLINE)
 def test_sites_are_those_that_sae_lens_makes(monkeypatch, form):
     def nothing(repo_id, filename, **_options):
-        raise EntryNotFoundError(f"{repo_id} has no {filename}")
+        raise loaders.EntryNotFoundError(f"{repo_id} has no {filename}")
 
     monkeypatch.setattr(loaders, "hf_hub_download", nothing)
     monkeypatch.setattr(

@@ -38,12 +38,12 @@ def theirs(request, folder):
         model = TransformerBridge.boot_transformers(str(folder), **options)
         model.enable_compatibility_mode()
     else:
-        with pytest.MonkeyPatch.context() as patch, pytest.warns(DeprecationWarning):
-            config = transformer_lens_loading.AutoConfig
+        config = transformer_lens_loading.AutoConfig
+        options["center_writing_weights"] = True
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(config, "from_pretrained", lambda *_args, **_options: hf.config)
-            model = HookedTransformer.from_pretrained(
-                "gpt2", center_writing_weights=True, **options
-            )
+            with pytest.warns(DeprecationWarning, match="HookedTransformer"):
+                model = HookedTransformer.from_pretrained("gpt2", **options)
     with torch.no_grad():
         logits, cache = model.run_with_cache(IDS)
     return cache, logits.log_softmax(-1)

@@ -93,10 +93,8 @@ def test_the_registry_may_know_better_than_the_files(trained_on, named):
     sae = trained_on("meta-llama/Llama-3.1-8B", source)
     for model in ("deepseek-ai/DeepSeek-R1-Distill-Llama-8B", "meta-llama/Llama-3.1-8B"):
         require_same_model(sae, named(model))
-    with pytest.raises(
-        InputError,
-        match="trained on deepseek-ai/DeepSeek-R1-Distill-Llama-8B or meta-llama/Llama-3.1-8B, but",
-    ):
+    names = "deepseek-ai/DeepSeek-R1-Distill-Llama-8B or meta-llama/Llama-3.1-8B"
+    with pytest.raises(InputError, match=f"was trained on {names}, but the model is meta"):
         require_same_model(sae, named("meta-llama/Llama-3.1-8B-Instruct"))
 
 

@@ -7,7 +7,6 @@ import json
 
 import pytest
 import torch
-from huggingface_hub.utils import EntryNotFoundError
 from sae_lens.loading import pretrained_sae_loaders as loaders
 from sae_lens.loading.pretrained_saes_directory import (
     get_norm_scaling_factor,
@@ -29,7 +28,7 @@ def publish(monkeypatch):
         def download(repo_id, filename, **_options):
             path = folder / filename.rpartition("/")[2]
             if not path.is_file():
-                raise EntryNotFoundError(f"{repo_id} has no {filename}")
+                raise loaders.EntryNotFoundError(f"{repo_id} has no {filename}")
             return str(path)
 
         monkeypatch.setattr(loaders, "hf_hub_download", download)

@@ -62,7 +62,7 @@ def kept_pairs(found: Behaviour) -> str:
     counts = f"{found.kept} pairs are kept and {sum(found.dropped.values())} left out."
     right = share_interval(round(found.clean_accuracy * found.measured), found.measured)
     if right.low > CHANCE:
-        return f"{counts} What follows is about the kept pairs."
+        return f"{counts} The scores are of the kept pairs."
     most = "Most pairs are left out, and the" if 2 * found.kept < found.measured else "The"
     return (
         f"{counts} {most} kept ones may have come out right by chance: their scores say what moved "

@@ -32,9 +32,9 @@ def as_dictionary(sae: SAE, source: str, asked: Site | None = None) -> SaeLensDi
     It reads the site of its metadata, and where they say nothing the one that is ``asked`` for.
 
     Raises:
-        InputError: no site or another than that asked for, one that we do not have, a transcoder that does not
-            say where it writes, an architecture without a linear decoder, or training on
-            activations that were scaled or processed.
+        InputError: no site, another than that asked for, or one that we do not have; a transcoder
+            that does not say where it writes; an architecture without a linear decoder; training
+            on activations that were scaled or processed.
     """
     metadata = sae.cfg.metadata
     reads = _read_site(metadata, source, asked)

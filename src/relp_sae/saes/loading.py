@@ -7,8 +7,8 @@ from sae_lens import SAE
 from relp_sae.catalogue import releases
 from relp_sae.errors import InputError
 from relp_sae.records import Site
-from relp_sae.saes.dictionary import Dictionary
 from relp_sae.saes.adapter import as_dictionary
+from relp_sae.saes.dictionary import Dictionary
 from relp_sae.saes.sources import Reading, is_local, open_sae
 
 
