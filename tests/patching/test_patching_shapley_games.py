@@ -235,5 +235,5 @@ def test_memory_does_not_grow_as_the_square_of_the_players(monkeypatch):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 2 * 2**20 + 10 * orders.nbytes
+    assert peak < 1.5 * 2**20 + 10 * orders.nbytes
     np.testing.assert_array_equal(found.sum(1), 49)

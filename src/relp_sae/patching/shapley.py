@@ -73,8 +73,10 @@ def shapley_values(
 def exact_values(value_of: ValueOf, players: int) -> Float[np.ndarray, "players"]:
     """Shapley values from all 2^players sets, each weighted by the orders that pass through it."""
     sets, digits = np.arange(2**players), np.arange(players)
-    parts = (part[:, None] >> digits & 1 for part in _few_at_a_time(sets, 8 * players))
-    values = np.concatenate([value_of(members.astype(bool)) for members in parts])
+    parts = _few_at_a_time(sets, 8 * players)
+    values = np.concatenate(
+        [value_of((part[:, None] >> digits & 1).astype(bool)) for part in parts]
+    )
     size = np.bitwise_count(sets)
     orders = np.array([1 / (players * comb(players - 1, k)) for k in range(players)])
     found = np.empty(players)
@@ -103,11 +105,14 @@ def marginal_contributions(
     """What each player adds to the value when the players join in each of the orders."""
     count, players = orders.shape
     place = orders.argsort(1)  # of each player in each order
-    values = []
-    for sizes in _few_at_a_time(np.arange(players + 1), place.size):
-        members = place[:, None, :] < sizes[:, None]  # the first so many of each order
-        values.append(value_of(members.reshape(-1, players)).reshape(count, len(sizes)))
-    gained = np.diff(np.concatenate(values, axis=1), axis=1)
+
+    def values(sizes: Int[np.ndarray, "sizes"]) -> Float[np.ndarray, "orders sizes"]:
+        """The value of the first so many players of each order."""
+        members = place[:, None, :] < sizes[:, None]
+        return value_of(members.reshape(-1, players)).reshape(count, len(sizes))
+
+    parts = [values(sizes) for sizes in _few_at_a_time(np.arange(players + 1), place.size)]
+    gained = np.diff(np.concatenate(parts, axis=1), axis=1)
     return np.take_along_axis(gained, place, axis=1)
 
 
