@@ -74,7 +74,7 @@ def useful_flops_of(run: rs.PairedRun, rows: np.ndarray) -> int:
 
 def issued_flops(call: Callable[[], object]) -> int:
     """The matrix products that a call really makes, counted by PyTorch. Slow: not to be timed."""
-    mapping = {torch.ops.mkldnn._linear_pointwise: _onednn_flops}
+    mapping = {torch.ops.mkldnn._linear_pointwise: _onednn_flops} if _has_onednn() else None
     with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         call()
     return counter.get_total_flops()
@@ -104,11 +104,17 @@ def gemm_rate(model: LanguageModel, rows: int, repeats: int = REPEATS) -> float:
 
 def _products(x: torch.Tensor, weight: torch.Tensor) -> list[Callable[[], torch.Tensor]]:
     found: list[Callable[[], torch.Tensor]] = [lambda: torch.mm(x, weight.T)]
-    if weight.device.type == "cpu" and weight.dtype == torch.float32:
+    if weight.device.type == "cpu" and weight.dtype == torch.float32 and _has_onednn():
         onednn = torch.ops.mkldnn
         laid_out = onednn._reorder_linear_weight(weight.detach(), len(x))
         found.append(lambda: onednn._linear_pointwise(x, laid_out, None, "none", [], ""))
     return found
+
+
+def _has_onednn() -> bool:
+    """PyTorch is built without it for some processors; the packed engine asks the same."""
+    available = torch.backends.mkldnn.is_available()
+    return available and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:

@@ -1,11 +1,13 @@
 """How much memory does patching take, at a large dictionary and long prompts?
 
     python benchmarks/memory.py --memory 1GB
+    python benchmarks/memory.py --memory 1GB --pairs 64 --units 4
 
 A fresh process loads the embedded model and a random TopK SAE of 131,072 features, finds the units
 of one IOI pair made 512 tokens long (neutral text before the sentence), and patches them all within
 the budget. Printed: the most resident memory while it does, what of that are the weights and the
-Python packages, and what is left for the rest.
+Python packages, and what is left for the rest. With several pairs and a few units of each, what is
+kept of every prompt shows: compare with other numbers of pairs.
 """
 
 import argparse
@@ -26,11 +28,15 @@ SITE, D_MODEL = "resid_pre.15", 576
 
 @dataclass(frozen=True)
 class Asked:
-    """What to measure. ``length`` 0 leaves the prompts as they are."""
+    """What to measure.
+
+    ``length`` 0 leaves the prompts as they are; of each pair ``units`` are patched, 0: all.
+    """
 
     sae: str
     pairs: int = 1
     length: int = 0
+    units: int = 0
     memory: str | None = None
     device: str = "cpu"
 
@@ -44,7 +50,8 @@ def measured(asked: Asked) -> dict[str, Any]:
 
 def inside(asked: Asked) -> dict[str, Any]:
     """Measure in this process. All sizes are in bytes."""
-    from workload import METRIC, MODEL, TASK, lengthened
+    from product import patched
+    from workload import METRIC, MODEL, TASK, lengthened, some_of_each
 
     import relp_sae as rs
 
@@ -57,14 +64,15 @@ def inside(asked: Asked) -> dict[str, Any]:
     weights = sum(weight.nbytes for weight in model.hf.parameters()) + sum(
         weight.nbytes for one in saes.values() for weight in one.sae.parameters()
     )
-    budget = {} if asked.memory is None else {"memory": asked.memory}
     with Peak() as peak:
         run = rs.PairedRun(model, saes, pairs, rs.metrics[METRIC])
-        units = len(run.units)
-        rs.patch(run, "denoise", engine="packed", **budget)
+        rows = some_of_each(run, asked.units)
+        patched(run, rows, asked.memory)
     return {
         **asdict(asked),
-        "units": units,
+        "found": len(run.units),
+        "patched": len(rows),
+        "kept": len(run.kept),
         "weights": weights,
         "imported": imported,
         "before": peak.before,
@@ -96,8 +104,9 @@ def sentence(found: dict[str, Any]) -> str:
     on_gpu = f"; on the GPU {gb['gpu_peak']}" if "gpu_peak" in found else ""
     return (
         f"peak {gb['peak']}: weights {gb['weights']}, Python and its packages {gb['imported']}, "
-        f"the rest {gb['left']}. Finding {found['units']} units and patching them added "
-        f"{gb['added']} to the {gb['before']} before; budget {found['memory'] or 'by default'}; "
+        f"the rest {gb['left']}. Finding {found['found']} units of {found['kept']} pairs and "
+        f"patching {found['patched']} of them added {gb['added']} to the {gb['before']} before; "
+        f"budget {found['memory'] or 'by default'}; "
         f"with loading the process held {gb['process_peak']} at most{on_gpu}."
     )
 
@@ -109,15 +118,17 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--d-sae", type=int, default=131072)
     parser.add_argument("--pairs", type=int, default=1)
+    parser.add_argument("--units", type=int, default=0, help="to patch of each pair; 0: all")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.inside:
-        print(json.dumps(inside(Asked(**json.loads(asked.inside)))))
+    given = parser.parse_args()
+    if given.inside:
+        print(json.dumps(inside(Asked(**json.loads(given.inside)))))
         return
-    with random_sae(SITE, D_MODEL, asked.d_sae) as sae:
-        found = measured(Asked(str(sae), asked.pairs, asked.length, asked.memory, asked.device))
-    print(f"{asked.d_sae} features, prompts of {asked.length} tokens: {sentence(found)}")
+    with random_sae(SITE, D_MODEL, given.d_sae) as sae:
+        what = given.pairs, given.length, given.units
+        found = measured(Asked(str(sae), *what, given.memory, given.device))
+    print(f"{given.d_sae} features, prompts of {given.length} tokens: {sentence(found)}")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@
 On the embedded model, its bundled SAE, IOI pairs: prompts run forward and backward for one pair,
 prompts in a batch, the time, its ratio to ``gradient``, and its ratio to the floor: the linear
 layers of the blocks from the first site's on, forward and the same again backward (weights have no
-gradient), at the rate of torch.mm on this machine. The methods take turns, so that a busy machine
-slows all of them alike; the median over turns is shown. The units' steps are found before.
+gradient), at the GEMM rate of this machine: the faster of torch.mm and oneDNN's product. The
+methods take turns, so that a busy machine slows all of them alike; the median over turns is shown.
+The units' steps are found before.
 """
 
 import argparse
@@ -88,7 +89,7 @@ def main() -> None:
         assert len(run.units)
         found = seconds(run, asked.rounds, methods)
         rate = gemm_rate(model, ROWS)
-        print(f"\n**{words}**, {len(run.kept)} pairs, torch.mm at {rate / 1e9:.0f} GFLOP/s\n")
+        print(f"\n**{words}**, {len(run.kept)} pairs, products at {rate / 1e9:.0f} GFLOP/s\n")
         print_costs(run, found, rate)
 
 

@@ -8,8 +8,9 @@ writes it to benchmarks/out/bench.json with the machine and the workload, and fi
 time grows. Slow ways patch a sample of the units: the table says how many.
 
 *hardware* is the matrix products that a way really makes, over the time, over the GEMM rate of this
-machine measured in the same rounds (torch.mm at the shapes of a block's weights, as many rows as
-the packed engine puts into a batch). *useful* counts only what a patch has to compute: the
+machine measured in the same rounds (at the shapes of a block's weights, as many rows as the packed
+engine puts into a batch, the faster of torch.mm and, on a CPU in float32, oneDNN's product with
+weights laid out before). *useful* counts only what a patch has to compute: the
 positions from the patched one on, the last block cut to what the metric reads, two rows of the
 unembedding. Differences are over the largest of all effects.
 """

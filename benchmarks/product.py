@@ -7,7 +7,7 @@ import numpy as np
 from workload import Rows
 
 import relp_sae as rs
-from relp_sae.patching import Change, engines, step_effects
+from relp_sae.patching import Change, engines, in_shards, parse_memory, step_effects
 from relp_sae.patching.engine import Changes
 from relp_sae.patching.interventions import Interventions
 
@@ -15,6 +15,15 @@ from relp_sae.patching.interventions import Interventions
 def engine_loop(run: rs.PairedRun, rows: Rows, engine: str) -> Callable[[], np.ndarray]:
     """A function that measures the denoising effects of the chosen units."""
     return lambda: step_effects(run, rows, Change(), engines[engine](None))
+
+
+def patched(run: rs.PairedRun, rows: Rows, memory: str | None) -> np.ndarray:
+    """The denoising effects of the chosen units, in pieces as `relp_sae.patch` measures them all.
+
+    ``memory`` is the packed engine's budget; None: found automatically.
+    """
+    engine = engines["packed"](parse_memory(memory))
+    return np.concatenate([step_effects(run, part, Change(), engine) for part in in_shards(rows)])
 
 
 @dataclass(frozen=True)

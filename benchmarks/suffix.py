@@ -5,6 +5,7 @@ run goes through every block, and all rows of the unembedding are computed, at t
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,22 +13,27 @@ from torch import Tensor
 from workload import Rows, step_vectors
 
 import relp_sae as rs
-from relp_sae.models import read_sites
 
 BATCH = 128
 
 
 def suffix_loop(run: rs.PairedRun, rows: Rows, batch: int = BATCH) -> Callable[[], np.ndarray]:
-    """A function that patches; the corrupted run is a part of its time, the steps are not."""
-    vectors = step_vectors(run, rows)
+    """A function that patches.
+
+    What the packed engine has from the run as well is no part of its time: the steps, and the
+    stream of each corrupted prompt at the site.
+    """
+    (site,), vectors = run.sites, step_vectors(run, rows)
     pairs = {pair: np.flatnonzero(run.units.pair[rows] == pair) for pair in run.kept}
+    streams = {p: run.activations[p].corrupted[site] for p, mine in pairs.items() if len(mine)}
 
     def effects() -> np.ndarray:
         found = np.empty(len(rows))
-        for pair, mine in pairs.items():
-            if len(mine):
-                pos = run.units.pos[rows[mine]]
-                found[mine] = _pair_effects(run, pair, pos, vectors[mine], batch)
+        for pair, stream in streams.items():
+            mine = pairs[pair]
+            pos = torch.from_numpy(run.units.pos[rows[mine]]).to(stream.device)
+            metric = partial(_metric, run, pair)
+            found[mine] = _pair_effects(metric, stream, pos, vectors[mine], batch)
         return found
 
     return effects
@@ -35,17 +41,16 @@ def suffix_loop(run: rs.PairedRun, rows: Rows, batch: int = BATCH) -> Callable[[
 
 @torch.no_grad()
 def _pair_effects(
-    run: rs.PairedRun, pair: int, pos: np.ndarray, vectors: Tensor, batch: int
+    metric: Callable[[Tensor], Tensor], stream: Tensor, pos: Tensor, vectors: Tensor, batch: int
 ) -> np.ndarray:
-    (site,) = run.sites
-    seen, _ = read_sites(run.model, [site], run.prompt_ids(pair)[:1])
-    base = seen[site]
-    where = torch.from_numpy(pos).to(base.device)
-    values = [_metric(run, pair, base)]
-    for units in torch.arange(len(where), device=base.device).split(batch):
-        x = base.repeat(len(units), 1, 1)
-        x[units - units[0], where[units]] += vectors[units]
-        values.append(_metric(run, pair, x))
+    """The unchanged run is a row of the first batch: the one to which nothing is added."""
+    steps = torch.cat([torch.zeros_like(vectors[:1]), vectors])
+    where = torch.cat([pos[:1], pos])
+    runs, values = torch.arange(len(steps), device=pos.device), []
+    for some in runs.tensor_split(tuple(range(1 + batch, len(runs), batch))):
+        x = stream.repeat(len(some), 1, 1)
+        x[some - some[0], where[some]] += steps[some]
+        values.append(metric(x))
     joined = torch.cat(values).double().cpu().numpy()
     return joined[1:] - joined[0]
 

@@ -44,6 +44,11 @@ def spread(rows: Rows, count: int) -> Rows:
     return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)]
 
 
+def some_of_each(run: rs.PairedRun, count: int) -> Rows:
+    """Up to ``count`` units of every kept pair, evenly spread; 0: all of them."""
+    return np.concatenate([spread(rows, count or len(rows)) for rows in by_pair(run).values()])
+
+
 def step_vectors(run: rs.PairedRun, rows: Rows) -> Float[Tensor, "rows d_model"]:
     """What each of the units, of a run with one site and in ascending order, adds to the stream."""
     found = []

@@ -23,7 +23,7 @@ MEMORY = {
         "before": 2,
         "process_peak": 3,
     },
-    **{"units": 4, "memory": None},
+    **{"found": 4, "patched": 4, "kept": 2, "memory": None},
 }
 
 
@@ -50,6 +50,37 @@ def test_it_prints_a_table_and_writes_it(patching, tmp_path, monkeypatch, capsys
     assert (tmp_path / "growth-units.png").stat().st_size
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     assert len(rows) == 2 + len(found["ways"]) == 8
+
+
+@pytest.fixture
+def memory(benchmark, monkeypatch, save_tiny, sae_folder):
+    """``memory(units=0, pairs=6)``: the memory benchmark inside this process, on a tiny model."""
+    module, workload = benchmark("memory"), benchmark("workload")
+    monkeypatch.setattr(workload, "MODEL", str(save_tiny("llama")))
+    sae = str(sae_folder("resid_pre.1"))
+    return lambda **asked: module.inside(module.Asked(sae, **{"pairs": 6, "length": 30, **asked}))
+
+
+def test_memory_is_measured_with_a_few_units_of_several_pairs(memory, benchmark, monkeypatch):
+    seen, product = [], benchmark("product")
+    plain = product.step_effects
+
+    def noting(run, rows, *given):
+        seen.append(run.units.pair[rows].tolist())
+        return plain(run, rows, *given)
+
+    monkeypatch.setattr(product, "step_effects", noting)
+    monkeypatch.setattr("relp_sae.patching.truth.SHARD", 5)
+    few = memory(units=3)
+    assert 2 <= few["kept"] <= 6
+    assert few["patched"] == 3 * few["kept"] < few["found"]
+    assert max(map(len, seen)) == 5
+    pairs = [pair for piece in seen for pair in piece]
+    assert pairs == [pair for pair in sorted(set(pairs)) for _ in range(3)]
+    assert len(set(pairs)) == few["kept"]
+    assert f"patching {few['patched']} of them" in benchmark("memory").sentence(few)
+    every = memory(memory="1GB")
+    assert every["patched"] == every["found"] == few["found"]
 
 
 def test_growth_finds_the_exponent(benchmark):

@@ -58,17 +58,47 @@ def test_the_packed_engine_issues_little_more_than_is_useful(floor, llama_run):
 
 
 def test_the_suffix_issues_whole_sequences(floor, benchmark, llama_run):
-    """And one pass over the prompt, two unchanged runs' worth of blocks and the unembedding."""
+    """One a unit and one unchanged, from the site's block on, and the unembedding of each."""
     model, rows = llama_run.model, np.flatnonzero(llama_run.units.pair == 0)
     length = len(llama_run.pairs[0].clean_ids)
     block = length * floor.linear_flops(model.blocks[0])
     block += floor.attention_flops(model, length, length)
     unembedding = 2 * model.unembedding().numel()
     run = (model.n_layers - LAYER) * block + unembedding
-    once = LAYER * block + run
-    counted = floor.issued_flops(benchmark("suffix").suffix_loop(llama_run, rows))
-    assert counted == pytest.approx(once + (1 + len(rows)) * run, rel=0.01)  # rotary tables
+    suffix = benchmark("suffix")
+    for batch in (4, suffix.BATCH):
+        counted = floor.issued_flops(suffix.suffix_loop(llama_run, rows, batch))
+        assert counted == pytest.approx((1 + len(rows)) * run, rel=0.01)  # rotary tables
+
+
+def test_the_suffix_runs_the_unchanged_prompt_in_the_first_batch(benchmark, llama_run):
+    """No pass is made before, and none for the unchanged prompt alone."""
+    rows, sizes = np.flatnonzero(llama_run.units.pair == 1)[:10], []
+    effects = benchmark("suffix").suffix_loop(llama_run, rows, batch=4)
+    blocks = llama_run.model.blocks
+    handles = [
+        block.register_forward_pre_hook(
+            lambda _block, args, at=at: sizes.append((at, len(args[0])))
+        )
+        for at, block in enumerate(blocks)
+    ]
+    try:
+        effects()
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert sizes == [(at, size) for size in (5, 4, 2) for at in range(LAYER, len(blocks))]
 
 
 def test_the_gemm_rate_is_a_rate(floor, llama_model):
     assert 1e6 < floor.gemm_rate(llama_model, rows=64) < 1e15
+
+
+def test_without_onednn_the_rate_is_torchs_and_flops_are_counted(floor, llama_model, monkeypatch):
+    """As PyTorch is built for some processors."""
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", None)  # nothing may call it
+    assert 1e6 < floor.gemm_rate(llama_model, rows=64) < 1e15
+    x = torch.randn(5, llama_model.d_model)
+    up = llama_model.blocks[0].mlp.up_proj
+    assert floor.issued_flops(lambda: up(x)) == 2 * 5 * up.weight.numel()

@@ -1,16 +1,18 @@
 """Runs with sets of units moved, against full forward passes with a spliced dictionary."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from relp_sae.errors import InputError
 from relp_sae.models import load_model
 from relp_sae.patching import engines, patch, truths
 from relp_sae.patching.curves import pair_curves
-from relp_sae.patching.sets import UnitSets
+from relp_sae.patching.sets import UnitSets, first_positions
 from relp_sae.patching.sweep import scaled_effects, set_effects
 from relp_sae.records import Site
 from relp_sae.records.site import KINDS
@@ -95,6 +97,58 @@ def test_the_size_of_packs_does_not_matter(tiny_run, packs_of):
     members = random_members(sets_of(run), 9)
     one, many = (sets_of(run, engine=packs_of(size)).metric(members) for size in (1, 1000))
     np.testing.assert_allclose(one, many, rtol=0, atol=1e-12)
+
+
+def test_a_set_starts_at_its_first_unit():
+    """Against the least position among its units, written out."""
+    draw = np.random.default_rng(0)
+    pos = np.sort(draw.integers(3, 20, 40))
+    members = np.concatenate([random_members(pos, 200), draw.random((200, 40)) < 0.03])
+    expected = [min([20, *pos[row].tolist()]) for row in members]
+    assert len(set(expected)) > 10
+    assert first_positions(members, pos, 20).tolist() == expected
+    assert first_positions(np.zeros((3, 0), bool), pos[:0], 20).tolist() == [20, 20, 20]
+
+
+class LargestTensor(TorchDispatchMode):
+    """The bytes of the largest tensor that an operation made; what NumPy makes is not seen."""
+
+    def __init__(self):
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and not func.is_view:
+            self.bytes = max(self.bytes, out.nbytes)
+        return out
+
+
+class NoEngine:
+    """Makes the steps of a few runs only, and finds nothing."""
+
+    def changes(self, _run, interventions):
+        for one in interventions:
+            alike = (one.starts == one.starts[0]).nonzero()[:, 0]
+            one.added(alike[:2])
+        return [np.zeros(len(one.starts)) for one in interventions]
+
+
+def test_members_of_sets_are_not_copied_at_a_larger_size(tiny_run):
+    """What is made of them beside the packed members, an eighth of their size twice, is small."""
+    run = tiny_run("gpt2", Site(1, "resid_pre"), pairs=((50, (1,)),))
+    sets = sets_of(run, engine=NoEngine())
+    members = random_members(sets, 6000)
+    assert len(sets) > 400
+    with LargestTensor() as largest:
+        tracemalloc.start()
+        try:
+            sets.metric(members)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < members.nbytes / 2 + 300 * len(members)  # the table of sets, by row
+    assert largest.bytes < members.nbytes / 8
 
 
 def test_sets_of_other_units_are_refused(tiny_run):

@@ -118,6 +118,15 @@ def test_the_size_of_packs_does_not_matter(tiny_run, packs_of):
         np.testing.assert_allclose(other.stderr, one.stderr, rtol=0, atol=1e-12)
 
 
+def test_how_many_sets_are_evaluated_together_does_not_matter(tiny_run, monkeypatch):
+    run = tiny_run("gpt2", Site(1, "resid_pre"), dtype="float64", pairs=LENGTHS)
+    whole = patch(run, "shapley", permutations=40, tolerance=0.2)
+    monkeypatch.setattr("relp_sae.patching.shapley.SET_BYTES", 5000)
+    few = patch(run, "shapley", permutations=40, tolerance=0.2)
+    np.testing.assert_allclose(few.score, whole.score, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(few.stderr, whole.stderr, rtol=0, atol=1e-12)
+
+
 def test_pairs_can_be_measured_alone_and_in_any_order(tiny_run):
     """So that a killed run goes on where it stopped and ends with the same numbers."""
     run = tiny_run("gpt2", Site(1, "resid_pre"), Site(2, "attn_out"), pairs=LENGTHS * 2)

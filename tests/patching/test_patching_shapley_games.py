@@ -1,5 +1,6 @@
 """Shapley values of games written down here: no model, so that every number can be known."""
 
+import tracemalloc
 from itertools import permutations
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relp_sae.patching import shapley
 from relp_sae.patching.shapley import (
     antithetic_orders,
     exact_values,
@@ -185,3 +187,53 @@ def test_the_seed_decides_every_number():
     np.testing.assert_array_equal(first.effect, again.effect)
     np.testing.assert_array_equal(first.stderr, again.stderr)
     assert (first.effect != other.effect).all()
+
+
+def counted_bytes(game):
+    sizes = []
+
+    def counted(members):
+        sizes.append(members.nbytes)
+        return game(members)
+
+    return counted, sizes
+
+
+@pytest.mark.parametrize("size", [1, 300, 2**26])
+def test_sets_evaluated_a_few_at_a_time_give_the_same_bits(monkeypatch, size):
+    """Against all sets of all orders made at once."""
+    monkeypatch.setattr(shapley, "SET_BYTES", size)
+    orders = antithetic_orders(PLAYERS, 4, np.random.default_rng(0))
+    place = orders.argsort(1)
+    members = place[:, None, :] < np.arange(PLAYERS + 1)[:, None]
+    values = np.stack([[smooth_game(one[None])[0] for one in order] for order in members])
+    expected = np.take_along_axis(np.diff(values, axis=1), place, axis=1)
+    game, sizes = counted_bytes(lambda sets: np.array([smooth_game(one[None])[0] for one in sets]))
+    np.testing.assert_array_equal(marginal_contributions(game, orders), expected)
+    assert max(sizes) <= max(size, orders.size)  # one set of each order is the least
+    assert sum(sizes) == members.nbytes
+    assert len(sizes) == {1: 15, 300: 8, 2**26: 1}[size]
+
+
+def test_exact_values_a_few_sets_at_a_time_are_the_same_bits(monkeypatch):
+    game, values = table_game(9, seed=0)
+    whole = exact_values(game, 9)
+    monkeypatch.setattr(shapley, "SET_BYTES", 1000)
+    game, sizes = counted_bytes(game)
+    np.testing.assert_array_equal(exact_values(game, 9), whole)
+    assert len(sizes) == 512 // (1000 // 72) + 1
+    assert sum(sizes) == len(values) * 9
+
+
+def test_memory_does_not_grow_as_the_square_of_the_players(monkeypatch):
+    """All sets of 8 orders of 3,000 players have 72 MB of members."""
+    monkeypatch.setattr(shapley, "SET_BYTES", 2**20)
+    orders = antithetic_orders(3000, 4, np.random.default_rng(0))
+    tracemalloc.start()
+    try:
+        found = marginal_contributions(lambda members: members[:, :7].sum(1) ** 2.0, orders)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * 2**20 + 10 * orders.nbytes
+    np.testing.assert_array_equal(found.sum(1), 49)

@@ -1,5 +1,6 @@
 """A run from config to folder: complete, honest about its inputs, and resumable."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,74 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_figures(
     assert (folder.path / "agreement.json").read_bytes() == (
         finished / "agreement.json"
     ).read_bytes()
+
+
+def stopping_at(stage, pieces):
+    """Progress that stops a run once it has so many pieces of a stage."""
+
+    def watched(what, indices):
+        for done, piece in enumerate(indices):
+            if what == stage and done == pieces:
+                raise KeyboardInterrupt
+            yield piece
+
+    return watched
+
+
+def test_a_run_stopped_inside_a_truth_goes_on_at_its_next_piece(
+    finished, config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("relp_sae.patching.truth.SHARD", 7)
+    config = config.model_copy(update={"methods": ()})
+    out, parts = tmp_path / "run", tmp_path / "run/parts"
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(config, out, stopping_at("noise", 2))
+    assert sorted(path.name for path in parts.glob("truth-noise-*")) == [
+        *("truth-noise-0.parquet", "truth-noise-1.parquet")
+    ]
+    before = {path: path.stat().st_mtime_ns for path in parts.iterdir()}
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(config, out, stopping_at("noise", 4))
+    assert len(list(parts.glob("truth-noise-*"))) == 4
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    scores, whole = run_experiment(config, out).read_scores(), RunFolder.open(finished)
+    measured = [one for one in whole.read_scores() if one.kind == "truth"]
+    for one, other in zip(scores, measured, strict=True):
+        assert one.label == other.label
+        rounding = 1e-5 * np.abs(other.score).max()  # of packs of 7 units and of all of them
+        np.testing.assert_allclose(one.score, other.score, rtol=0, atol=rounding)
+
+
+@pytest.mark.parametrize("altered", ["one less", "another"])
+def test_a_run_that_finds_other_units_is_not_continued(config, tmp_path, monkeypatch, altered):
+    """As on a processor where an activation falls on the other side of a threshold."""
+    from relp_sae.run import paired_run
+
+    config = config.model_copy(update={"methods": ()})
+    out, plain = tmp_path / "run", paired_run.pair_steps
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(config, out, stopping_at("noise", 0))
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    count = RunFolder.open(out).read_manifest().found_units.count
+
+    def other_steps(*given):
+        steps = plain(*given)
+        if altered == "another":
+            steps.feature[0] += 1
+            return steps
+        rest = {name: getattr(steps, name)[1:] for name in ("pos", "feature", "delta", "relative")}
+        return replace(steps, **rest)
+
+    monkeypatch.setattr(paired_run, "pair_steps", other_steps)
+    with pytest.raises(InputError) as caught:
+        run_experiment(config, out)
+    here = {"one less": f"{count - 3} are found", "another": "others are found"}[altered]
+    assert f"begun with {count} units (torch " in str(caught.value)
+    assert here in str(caught.value)
+    assert "Go on where it was begun, or choose another --out." in str(caught.value)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    monkeypatch.setattr(paired_run, "pair_steps", plain)
+    assert run_experiment(config, out).read_manifest().status == "done"
 
 
 def test_a_finished_folder_is_not_overwritten(finished, config):

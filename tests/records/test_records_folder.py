@@ -103,6 +103,20 @@ def test_manifest_comes_back(folder: RunFolder) -> None:
     assert folder.read_manifest() == done
 
 
+def test_the_hash_of_units_is_of_which_they_are_and_not_of_their_steps() -> None:
+    units = scores(seed=0).units
+    assert scores(seed=1).units.sha256() == units.sha256()
+    wider = dataclasses.replace(units, site=units.site.astype("<U40"))
+    assert wider.sha256() == units.sha256()
+    others = [units.chosen(np.arange(2)), units.chosen(np.array([1, 0, 2]))]
+    for name in ("pair", "pos", "feature"):
+        changed = getattr(units, name) + np.array([0, 0, 1])
+        others.append(dataclasses.replace(units, **{name: changed}))
+    others.append(dataclasses.replace(units, site=units.site[[1, 0, 2]]))
+    others.append(dataclasses.replace(units, pos=units.feature, feature=units.pos))
+    assert len({units.sha256(), *(one.sha256() for one in others)}) == 8
+
+
 def test_pairs_come_back(folder: RunFolder) -> None:
     folder.write_pairs(PAIRS)
     assert folder.read_pairs() == PAIRS

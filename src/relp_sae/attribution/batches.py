@@ -32,7 +32,7 @@ def scored_in_batches(run: PairedRun, method: Method, base: Base) -> Callable[[i
     """A function that gives a kept pair's scores (units,).
 
     The first pair of a batch that is asked for brings the others of its batch along. Batches are
-    always the same, so that a run which was stopped goes on with the same numbers.
+    always the same, so that a run which was stopped goes on as it began.
     """
     batch_of = {pair: batch for batch in batches(run, method.rows) for pair in batch}
     found: dict[int, np.ndarray] = {}

@@ -3,8 +3,9 @@
     load -> measure -> one stage per estimate -> one stage per truth -> certificates, curves,
     sweep, sets (those that the config asks for) -> agreement -> report
 
-What a stage finds is kept pair by pair as it is made, so a killed run goes on at the pair where it
-stopped and ends with the same figures.
+What a stage finds is kept piece by piece as it is made, so a killed run goes on at the piece where
+it stopped and ends with the same figures, to float rounding. On a machine that finds other units it
+does not go on.
 """
 
 from relp_sae.experiment.findings import write_findings

@@ -11,7 +11,7 @@ from pathlib import Path
 from relp_sae.attribution import method_named
 from relp_sae.errors import InputError
 from relp_sae.experiment.progress import Progress, silent
-from relp_sae.experiment.stages import Experiment
+from relp_sae.experiment.stages import Experiment, found_units
 from relp_sae.faithfulness import require_budget
 from relp_sae.metrics import metrics
 from relp_sae.models import load_model
@@ -45,11 +45,8 @@ def run_experiment(config: RunConfig, out: Path, progress: Progress = silent) ->
         load = Stage(status="done", seconds=time.perf_counter() - start)
         manifest = Manifest(config=config, provenance=provenance, stages={"load": load})
         folder = RunFolder.create(out, manifest)
-    elif folder.read_manifest().provenance.inputs_sha256 != provenance.inputs_sha256:
-        raise InputError(
-            f"The model, the SAEs, the pairs or this package changed since {out} was begun, so "
-            "it cannot go on. Choose another --out, or remove it."
-        )
+    else:
+        _require_same(folder, provenance, run)
     return Experiment(config, folder, run, progress).execute(bad_lines)
 
 
@@ -120,6 +117,30 @@ def _reopened(config: RunConfig, out: Path) -> RunFolder | None:
             "Give the same ones to go on with it, or choose another --out."
         )
     return folder
+
+
+def _require_same(folder: RunFolder, now: Provenance, run: PairedRun) -> None:
+    """Raise InputError where what is measured already would not belong to this run."""
+    before = folder.read_manifest()
+    if before.provenance.inputs_sha256 != now.inputs_sha256:
+        raise InputError(
+            f"The model, the SAEs, the pairs or this package changed since {folder.path} was "
+            "begun, so it cannot go on. Choose another --out, or remove it."
+        )
+    # On another processor or version of torch an activation may round to the other side of a
+    # threshold, and the pieces of the scores say which units they are of by their order alone.
+    earlier, found = before.found_units, found_units(run)
+    if earlier is not None and earlier != found:
+        number = "others" if earlier.count == found.count else found.count
+        raise InputError(
+            f"{folder.path} was begun with {earlier.count} units ({_where(before.provenance)}); "
+            f"here ({_where(now)}) {number} are found, so that its scores would not belong to "
+            "them. Go on where it was begun, or choose another --out."
+        )
+
+
+def _where(provenance: Provenance) -> str:
+    return f"torch {provenance.packages['torch']}, {provenance.platform}"
 
 
 def _provenance(run: PairedRun) -> Provenance:

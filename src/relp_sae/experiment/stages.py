@@ -28,7 +28,7 @@ from relp_sae.patching import (
     truths,
 )
 from relp_sae.records import FeatureScores, RunConfig, RunFolder
-from relp_sae.records.manifest import Behaviour, RoleAudit, Stage
+from relp_sae.records.manifest import Behaviour, FoundUnits, RoleAudit, Stage
 from relp_sae.records.scores import Base, Kind
 from relp_sae.report import write_report
 from relp_sae.rules.inspection import inspect_composite
@@ -90,6 +90,7 @@ class Experiment:
         saes = run.sites if config.units == "features" else []
         self._update(
             behaviour=_behaviour(run, bad_lines),
+            found_units=found_units(run),
             rule_audit=dict(sorted(audits.items())),
             sae_quality={str(site): sae_quality(run, site) for site in saes},
         )
@@ -247,6 +248,11 @@ class Experiment:
     def _update(self, **changes: object) -> None:
         manifest = self.folder.read_manifest()
         self.folder.write_manifest(manifest.model_copy(update=changes))
+
+
+def found_units(run: PairedRun) -> FoundUnits:
+    """Which units the run has: what a later try has to find again."""
+    return FoundUnits(count=len(run.units), sha256=run.units.sha256())
 
 
 def rows_of(run: PairedRun, pair: int) -> UnitRows:

@@ -10,8 +10,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
 
 from relp_sae.patching.engine import Engine
 from relp_sae.patching.interventions import Added, Interventions, Rows
@@ -71,15 +70,14 @@ class UnitSets:
         rows: dict[bytes, int] = {}  # of each distinct set, by its packed members
         row_of = [rows.setdefault(row.tobytes(), len(rows)) for row in np.packbits(members, axis=1)]
         _, first = np.unique(row_of, return_index=True)
-        distinct = self._interventions(torch.from_numpy(members[first]))
-        (changes,) = self.engine.changes(self.run, [distinct])
+        (changes,) = self.engine.changes(self.run, [self._interventions(members, first)])
         return self.unchanged_metric + changes[row_of]
 
-    def _interventions(self, members: Bool[Tensor, "sets units"]) -> Interventions:
+    def _interventions(self, members: Members, distinct: Int[np.ndarray, "runs"]) -> Interventions:
+        """A run for each of the ``distinct`` sets; no copy of all the members is made."""
         pos, length = self.steps.pos, len(self.run.pairs[self.pair].clean_ids)
-        starts = torch.where(members, pos, length).amin(1) if len(pos) else pos.new_full(
-            (len(members),), length
-        )  # fmt: skip
+        starts = torch.from_numpy(first_positions(members, pos.numpy(), length)[distinct])
+        which, is_member = torch.from_numpy(distinct), torch.from_numpy(members)
 
         def added(rows: Rows) -> Added:
             first = int(starts[rows[0]])
@@ -87,11 +85,20 @@ class UnitSets:
             steps = torch.zeros(shape, dtype=self.run.model.dtype, device=self.run.model.device)
             for at in pos[pos >= first].unique().tolist():
                 here = (pos == at).nonzero()[:, 0]
-                chosen = members[rows][:, here].to(steps)
+                chosen = is_member[which[rows, None], here].to(steps)
                 steps[:, at - first] = chosen @ self.steps.vectors(here)
             return -steps if self.from_clean else steps
 
         return Interventions(self.pair, self.from_clean, self.site, starts, None, added)
+
+
+def first_positions(
+    members: Members, pos: Int[np.ndarray, "units"], length: int
+) -> Int[np.ndarray, "sets"]:
+    """The position of each set's first unit, ``length`` of one without; ``pos`` ascends."""
+    if not len(pos):
+        return np.full(len(members), length)
+    return np.where(members.any(1), pos[members.argmax(1)], length)
 
 
 def sets_at_sites(

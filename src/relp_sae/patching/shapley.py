@@ -17,6 +17,10 @@ ValueOf = Callable[[Members], Float[np.ndarray, "sets"]]
 ROUND = 4
 """Samples, of two permutations each, between two looks at the standard error."""
 
+SET_BYTES = 2**26
+"""How large the members of the sets that are evaluated together may be: 64 MiB. The sets of one
+permutation have as many members as there are players, each; together they grow as its square."""
+
 
 def shapley(run: PairedRun, rows: UnitRows, measuring: Measuring) -> Effects:
     """The mean marginal contribution of each unit when a site's units become clean in random order.
@@ -68,13 +72,14 @@ def shapley_values(
 
 def exact_values(value_of: ValueOf, players: int) -> Float[np.ndarray, "players"]:
     """Shapley values from all 2^players sets, each weighted by the orders that pass through it."""
-    sets = np.arange(2**players)
-    members = (sets[:, None] >> np.arange(players) & 1).astype(bool)
-    values, size = value_of(members), members.sum(1)
+    sets, digits = np.arange(2**players), np.arange(players)
+    parts = (part[:, None] >> digits & 1 for part in _few_at_a_time(sets, 8 * players))
+    values = np.concatenate([value_of(members.astype(bool)) for members in parts])
+    size = np.bitwise_count(sets)
     orders = np.array([1 / (players * comb(players - 1, k)) for k in range(players)])
     found = np.empty(players)
     for player in range(players):
-        without = sets[~members[:, player]]
+        without = sets[sets >> player & 1 == 0]
         gained = values[without | 1 << player] - values[without]
         found[player] = (orders[size[without]] * gained).sum()
     return found
@@ -98,9 +103,18 @@ def marginal_contributions(
     """What each player adds to the value when the players join in each of the orders."""
     count, players = orders.shape
     place = orders.argsort(1)  # of each player in each order
-    members = place[:, None, :] < np.arange(players + 1)[:, None]
-    values = value_of(members.reshape(-1, players)).reshape(count, players + 1)
-    return np.take_along_axis(np.diff(values, axis=1), place, axis=1)
+    values = []
+    for sizes in _few_at_a_time(np.arange(players + 1), place.size):
+        members = place[:, None, :] < sizes[:, None]  # the first so many of each order
+        values.append(value_of(members.reshape(-1, players)).reshape(count, len(sizes)))
+    gained = np.diff(np.concatenate(values, axis=1), axis=1)
+    return np.take_along_axis(gained, place, axis=1)
+
+
+def _few_at_a_time(sets: Int[np.ndarray, "sets"], each: int) -> list[Int[np.ndarray, "_"]]:
+    """The sets in pieces within ``SET_BYTES``, where the members of one take ``each`` bytes."""
+    most = max(1, SET_BYTES // max(1, each))
+    return np.split(sets, np.arange(most, len(sets), most))
 
 
 truths.register("shapley")(Truth(shapley, base="both", whole_pairs=True))

@@ -84,10 +84,11 @@ def site_set_effects(
         "set": np.concatenate([np.arange(len(one)) for one in drawn.values()]),
         "effect": values[:-1] - values[-1],
     }
-    frames = [
-        pd.DataFrame({**columns, "estimate": name, "predicted": members[:-1] @ scores})
-        for name, scores in estimates.items()
-    ]
+    frames = []
+    for name, scores in estimates.items():
+        # Not members @ scores, which would make numbers of all the members first.
+        predicted = np.array([scores[row].sum() for row in members[:-1]])
+        frames.append(pd.DataFrame({**columns, "estimate": name, "predicted": predicted}))
     return pd.concat(frames, ignore_index=True)
 
 

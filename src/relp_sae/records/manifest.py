@@ -15,9 +15,10 @@ class _Record(BaseModel):
 
 
 class RunConfig(_Record):
-    """Everything that decides the figures of a run. Two runs of equal config give equal figures.
+    """Everything that decides the figures of a run.
 
-    ``memory`` decides nothing but rounding: it may change when a stopped run goes on.
+    Two runs of equal config give equal figures, to float rounding: that depends on ``memory``,
+    which may change when a stopped run goes on, and on the processor.
     """
 
     model: str
@@ -46,6 +47,13 @@ class RunConfig(_Record):
     allow_pickle: bool = False  # weights that are read by unpickling
     trust_remote_code: bool = False  # code that comes with the model
     allow_other_model: bool = False  # SAEs that were trained on another model
+
+
+class FoundUnits(_Record):
+    """Which units a run found. The pieces of its scores hold a number a unit in their order."""
+
+    count: int
+    sha256: str
 
 
 class PrimaryContrast(_Record):
@@ -154,6 +162,7 @@ class Manifest(_Record):
     primary: PrimaryContrast = PrimaryContrast()
     stages: dict[str, Stage] = {}
     behaviour: Behaviour | None = None
+    found_units: FoundUnits | None = None
     sae_quality: dict[str, SaeQuality] = {}
     rule_audit: dict[str, dict[str, RoleAudit]] = {}
     completeness: dict[str, dict[str, Completeness]] = {}  # estimate -> site

@@ -1,5 +1,6 @@
 """Scores of units. An estimate and a truth are the same type, so that they can be compared."""
 
+import hashlib
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -40,6 +41,15 @@ class Units:
     def is_error(self) -> np.ndarray:
         """True for error units, False for SAE features and whole nodes; shape (units,)."""
         return self.feature == ERROR_UNIT
+
+    def sha256(self) -> str:
+        """A hash over which units they are, in their order; the sizes of their steps are not in."""
+        digest = hashlib.sha256()
+        sites, site = np.unique(self.site, return_inverse=True)
+        digest.update(repr(sites.tolist()).encode())
+        for column in (self.pair, site, self.pos, self.feature):
+            digest.update(np.ascontiguousarray(column, dtype="<i8").data)
+        return digest.hexdigest()
 
     def chosen(self, rows: np.ndarray) -> "Units":
         """The units at ``rows`` (a mask or indices), in that order."""
