@@ -24,7 +24,11 @@ from relp_sae.saes import load_saes
 DOCS = Path(__file__).parents[2] / "docs" / "support.md"
 
 SAES = {
-    **dict.fromkeys(("standard", "topk", "abstopk", "jumprelu", "gated"), {}),
+    "standard": {},
+    "topk": {},
+    "abstopk": {},
+    "jumprelu": {},
+    "gated": {},
     "matching_pursuit": {"max_iterations": 5},
 }
 """Type -> what its configuration needs beside its shape."""
@@ -109,7 +113,7 @@ def table(load_tiny):
         "| family | rules fire at, in each block: norm, activation, gate, attention | sites |",
         "| :--- | :--- | :--- |",
     ]
-    for name in families:
+    for name in sorted(families):
         model = load_tiny(name)
         counts = ", ".join(str(count) for count in per_block(model))
         missing = [kind for kind in KINDS if kind not in model.site_kinds]
