@@ -51,6 +51,27 @@ def test_direct_is_the_step_along_the_unembedding(run):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
+def test_direct_goes_through_the_output_projection_from_z(model, make_run):
+    run = make_run(model, "z.1")
+    head = model.hf.get_output_embeddings().weight
+    projection = model.in_block(1, model.family.projection)
+    gpt2 = model.config.model_type == "gpt2"
+    W_O = projection.weight.T if gpt2 else projection.weight  # (d_model, width)
+    expected = []
+    for pair, dictionary, feature, delta, error in units_of(run):
+        towards = head[run.pairs[pair].answer] - head[run.pairs[pair].foil]
+        step = error if feature == ERROR_UNIT else delta * dictionary.W_dec[feature]
+        expected.append((W_O @ step @ towards).item())
+    found = attribute(run, "direct").score
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_nothing_of_the_mlps_input_goes_straight_to_the_logits(model, make_run):
+    run = make_run(model, "mlp_in.1", "mlp_normalized.1")
+    assert not attribute(run, "direct").score.any()
+    assert attribute(run, "gradient").score.any()
+
+
 def test_random_is_standard_normal_and_different_for_each_pair(run):
     scores = attribute(run, "random")
     units = len(scores.score)

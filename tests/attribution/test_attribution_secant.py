@@ -117,7 +117,7 @@ def test_segments_stay_exact_in_sum_and_go_over_into_integrated_gradients(
 
 @pytest.mark.parametrize("kinds", [("z", "attn_out"), ("mlp_normalized", "mlp_in", "mlp_out")])
 def test_what_goes_into_a_part_carries_what_comes_out_of_it(load_tiny, make_run, any_family, kinds):
-    """A cut of the part, attention's values or the MLP, not of all. Sums agree to rounding."""
+    """No full cut of the model, but one of the part."""
     model = load_tiny(any_family, "float64")
     sites = [Site(layer, kind) for layer in (0, 2) for kind in kinds if kind in model.site_kinds]
     run = make_run(model, *map(str, sites))

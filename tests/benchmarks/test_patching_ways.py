@@ -32,6 +32,14 @@ def test_one_forward_a_unit(benchmark, llama_run, truth, name):
     assert llama_run.model.sha256() == before
 
 
+@pytest.mark.parametrize("site", ["z.1", "mlp_in.1", "mlp_out.1"])
+def test_sae_lens_own_splice_finds_the_same_inside_a_block(benchmark, model, make_run, site):
+    run = make_run(model, site)
+    rows = np.arange(0, len(run.units), 5)
+    expected = rs.patch(run, "denoise").score[rows]
+    _alike(benchmark("naive").bridge_loop(run, rows)(), expected)
+
+
 @pytest.mark.parametrize("loop", ["suffix_loop", "hook_loop", "bridge_loop"])
 def test_a_sample_of_some_pairs(benchmark, llama_run, truth, loop):
     rows = np.flatnonzero(llama_run.units.pair == 1)[::7]

@@ -121,7 +121,7 @@ def test_list_tasks_fetches_nothing(relp_sae, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["list", "metrics", "--model", "gpt2"], "--model goes with 'list tasks', not with 'list "),
+        (["list", "metrics", "--model", "gpt2"], "--model goes with 'list saes' and 'list "),
         (["list", "tasks", "--model", "."], "Cannot read a Hugging Face tokenizer from ."),
         (["list", "taks"], "expected one of models, methods"),
         (["run", "--base", "cleen"], "--base is 'cleen'; expected one of corrupted, clean, both"),

@@ -235,7 +235,7 @@ def test_the_bundled_sae_is_listed_with_its_model(relp_sae):
             ["saes", "--release", "gpt2-small-res-jb", "--model", "gemma-2-2b"],
             "The release gpt2-small-res-jb is for gpt2-small, not for gemma-2-2b.",
         ),
-        (["tasks", "--model", "gpt2"], "--model and --release are for 'list saes' only."),
+        (["tasks", "--release", "x"], "--release goes with 'list saes', not with 'list tasks'."),
     ],
 )
 def test_a_name_that_is_not_there(relp_sae, arguments, sentence):

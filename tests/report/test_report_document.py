@@ -173,6 +173,19 @@ def test_good_saes_are_said_so(run_manifest: Manifest) -> None:
     assert "smaller part of the story" not in str(quiet.blocks[0])
 
 
+def test_a_transcoder_is_named_by_both_of_its_sites(run_manifest: Manifest) -> None:
+    assert "transcoder" not in str(sae_quality(run_manifest).blocks)
+    site, *_ = run_manifest.sae_quality
+    for reads, told in ((site, False), ("mlp_in.1", True)):
+        one = run_manifest.sae_quality[site].model_copy(update={"reads": reads})
+        words, table = sae_quality(
+            run_manifest.model_copy(update={"sae_quality": {site: one}})
+        ).blocks
+        assert isinstance(table, Table)
+        assert ("is a transcoder" in str(words)) is told
+        assert table.rows[0][0] == (f"mlp_in.1 to {site}" if told else site)
+
+
 def test_what_users_write_is_shown_and_not_obeyed(tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script>"
     blocks = (f"Model `{hostile}` & co.", Table("c", ("a|b",), ((hostile,),)), Code(hostile))

@@ -3,7 +3,7 @@
 import torch
 
 from relp_sae.attribution import attribute
-from relp_sae.patching import patch
+from relp_sae.patching import engines, patch
 from relp_sae.records import WHOLE_NODE
 from relp_sae.run import PairedRun
 from relp_sae.saes import whole_nodes
@@ -22,6 +22,17 @@ def test_a_nodes_step_is_the_whole_change(model, make_run):
             torch.testing.assert_close(steps.delta, change.norm(dim=-1))
             length = seen.corrupted[steps.site][steps.pos].norm(dim=-1)
             torch.testing.assert_close(steps.relative, change.norm(dim=-1) / length)
+
+
+def test_nodes_inside_a_block_have_the_width_of_their_site(load_tiny, make_run):
+    model = load_tiny("gemma2")
+    like = make_run(model, "resid_pre.1")
+    run = PairedRun(model, whole_nodes(model, ("z", "mlp_in")), like.pairs, like.metric)
+    assert {one.site.kind: one.vector.shape[1] for one in run.steps(0)} == {"z": 48, "mlp_in": 32}
+    packed, reference = (patch(run, "denoise", engine=name).score for name in engines)
+    largest = abs(reference).max()
+    assert largest > 1e-2
+    assert abs(packed - reference).max() < 1e-4 * largest
 
 
 def test_the_last_node_of_the_stream_at_the_last_position_is_the_whole_effect(model, make_run):

@@ -218,6 +218,14 @@ def test_one_that_does_not_say_where_it_writes(transcoder_folder, architecture, 
     )
 
 
+def test_an_sae_and_a_transcoder_that_write_at_one_site(sae_folder, transcoder_folder):
+    folders = [str(sae_folder("mlp_out.1")), str(transcoder_folder("mlp_in.1", "mlp_out.1"))]
+    with pytest.raises(InputError, match=r"Two SAEs are given for the site mlp_out\.1; give one"):
+        load_saes(folders)
+    other = str(transcoder_folder("mlp_in.1", "mlp_out.1"))
+    assert set(load_saes([str(sae_folder("mlp_in.1")), other])) == {READS, WRITES}
+
+
 def test_one_that_writes_before_it_reads(transcoder_folder):
     folder = transcoder_folder("mlp_in.1", "attn_out.1")
     with pytest.raises(InputError, match=r"reads mlp_in\.1 and writes at attn_out\.1, which comes"):

@@ -117,6 +117,15 @@ def test_the_same_seed_trains_the_same_sae(gpt2_model, config, trained, tmp_path
     assert one.sha256() == other.sha256()
 
 
+def test_an_sae_of_attention_is_as_wide_as_its_heads(load_tiny, config, tmp_path):
+    short = replace(config, site="z.1", tokens=32, held_out_tokens=32)
+    quality = train_sae(load_tiny("gemma2"), short, tmp_path / "z")
+    (dictionary,) = load_saes(str(tmp_path / "z")).values()
+    assert str(dictionary.site) == "z.1"
+    assert (dictionary.d_in, dictionary.d_sae) == (48, 4 * 48)
+    assert quality.tokens > 0
+
+
 def test_quality_against_its_definition(gpt2_model, config, trained):
     (dictionary,) = load_saes(str(trained[0])).values()
     contexts = list(islice(pack(read_documents(config.held_out), gpt2_model.tokenizer, 16), 20))

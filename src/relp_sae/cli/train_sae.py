@@ -17,7 +17,7 @@ def command(
     ),
     site: Annotated[str, Option(help="Where the SAE reads.")] = "resid_pre.15",
     arch: Annotated[str, Option(help="SAE architecture.")] = "topk",
-    width: Annotated[int, Option(min=1, help="Features per model dimension.")] = 8,
+    width: Annotated[int, Option(min=1, help="Features per dimension of the site.")] = 8,
     k: Annotated[int, Option(min=1, help="Active features per token.")] = 48,
     tokens: Annotated[int, Option(min=1, help="Tokens to train on.")] = 2_000_000,
     held_out_tokens: Annotated[int, Option(min=1, help="Tokens to measure on.")] = 50_000,

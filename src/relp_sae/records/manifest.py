@@ -127,7 +127,7 @@ class SaeQuality(_Record):
     """
 
     source: str
-    reads: str | None = None  # the site; a transcoder's is not the one at which its units are
+    reads: str | None = None  # the site; of a transcoder another one than that of its units
     trained_on: str  # the model that its metadata name
     sha256: str
     l0: float

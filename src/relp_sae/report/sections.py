@@ -122,6 +122,11 @@ def sae_quality(manifest: Manifest) -> Section:
         if heavy
         else ""
     )
+    if any(one.reads not in (None, site) for site, one in manifest.sae_quality.items()):
+        warning += (
+            " `A to B` is a transcoder: its features are of A, its units and its error are of B. A "
+            "skip connection is no feature's and counts as error there, not in the variance."
+        )
     return Section(
         heading,
         (

@@ -1,0 +1,78 @@
+"""``relp-sae run`` with an attention SAE, a transcoder, a skip transcoder, and an SAE of mlp_in."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+import relp_sae as rs
+from relp_sae.cli import app as application
+from relp_sae.models import load_model
+from relp_sae.records import RunFolder, Site
+from relp_sae.tasks.loading import load_task
+
+SITES = {"z.1", "mlp_in.2", "mlp_out.0", "mlp_out.1"}
+
+
+def invoke(monkeypatch, capsys, *arguments):
+    """Run ``main`` in this process; (exit code, standard output, standard error)."""
+    monkeypatch.setattr(sys, "argv", ["relp-sae", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        application.main()
+    printed = capsys.readouterr()
+    return ended.value.code or 0, printed.out, printed.err
+
+
+@pytest.fixture(params=["gpt2", "gemma2"])
+def given(request, save_tiny, make_run, sae_folder, transcoder_folder, tmp_path):
+    """A model folder, SAE folders, and a file of pairs that the model gets right."""
+    folder = save_tiny(request.param)
+    model = load_model(str(folder))
+    lines = [
+        {
+            **{"clean_ids": pair.clean_ids, "corrupted_ids": pair.corrupted_ids},
+            **{"answer_id": pair.answer, "foil_id": pair.foil},
+        }
+        for pair in make_run(model).pairs
+    ]
+    task = tmp_path / "pairs.jsonl"
+    task.write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+    wide = model.width(Site(1, "z"))
+    saes = [
+        sae_folder("z.1", "standard", d_in=wide, reshape_activations="hook_z"),
+        sae_folder("mlp_in.2", "topk"),
+        transcoder_folder("mlp_normalized.0", "mlp_out.0", "jumprelu_transcoder"),
+        transcoder_folder("mlp_in.1", "mlp_out.1", "skip_transcoder"),
+    ]
+    return folder, saes, task
+
+
+def test_a_whole_run(given, monkeypatch, capsys, tmp_path):
+    model, saes, task = given
+    out = tmp_path / "run"
+    options = ["--model", model, "--sae", ",".join(map(str, saes)), "--task", task]
+    options += ["--methods", "gradient,relp,secant,direct", "--truths", "denoise"]
+    options += ["--bootstrap", 100, "--out", out]
+    code, printed, _ = invoke(monkeypatch, capsys, "run", *options)
+    assert code == 0
+    assert "gradient@corrupted" in printed
+    folder = RunFolder.open(out)
+    manifest = folder.read_manifest()
+    assert {site: one.reads for site, one in manifest.sae_quality.items()} == {
+        **{"z.1": "z.1", "mlp_in.2": "mlp_in.2"},
+        **{"mlp_out.0": "mlp_normalized.0", "mlp_out.1": "mlp_in.1"},
+    }
+    scores = {one.label: one for one in folder.read_scores()}
+    assert set(scores["denoise"].units.site) == SITES
+    assert all(np.isfinite(one.score).all() for one in scores.values())
+    assert not scores["direct"].score[scores["direct"].units.site == "mlp_in.2"].any()
+    loaded = rs.load_model(str(model))
+    pairs = load_task(str(task), loaded.tokenizer, None, 0).pairs
+    run = rs.PairedRun(loaded, rs.load_saes(map(str, saes)), pairs, rs.metrics["logit_diff"])
+    full_passes = rs.patch(run, "denoise", engine="reference").score
+    largest = np.abs(full_passes).max()
+    np.testing.assert_allclose(scores["denoise"].score, full_passes, rtol=0, atol=1e-4 * largest)
+    report = (out / "report.md").read_text()
+    assert "mlp_in.1 to mlp_out.1" in report
+    assert "mlp_normalized.0 to mlp_out.0" in report
