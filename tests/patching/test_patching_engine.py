@@ -23,6 +23,7 @@ from relp_sae.patching.packed.groups import Entry, Group, packs
 from relp_sae.patching.packed.prompts import Prompt, unchanged_prompts
 from relp_sae.records import Site
 from relp_sae.records.site import KINDS
+from relp_sae.run import activations
 from relp_sae.saes.whole_node import whole_nodes
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
@@ -271,6 +272,13 @@ def test_out_of_memory_at_the_prompts_takes_fewer_of_them(tiny_run, monkeypatch,
     monkeypatch.setattr(prompts, "_recorded", lambda *_: (_ for _ in ()).throw(error))
     with pytest.raises(RunError, match="not enough for an unchanged run"):
         patch(run, "denoise")
+
+
+def test_activations_that_were_dropped_are_measured_by_the_model_as_it_is(tiny_run, monkeypatch):
+    expected = patch(tiny_run("llama", Site(1, "resid_pre")), "denoise").score
+    monkeypatch.setattr(activations, "ACTIVATION_BYTES", 1)
+    found = patch(replace(tiny_run("llama", Site(1, "resid_pre"))), "denoise").score
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 def test_only_so_many_prompts_are_kept_as_the_budget_has_room_for(tiny_run, monkeypatch):

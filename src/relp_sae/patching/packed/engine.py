@@ -56,21 +56,26 @@ class PackedEngine:
         limit = longest_batch(run.model, longest, self.memory)
         first = min(entry_of(one.site).block for one in interventions)
         waiting = deque(in_memory(run.model, by_context(interventions), longest, self.memory))
-        with self._products.faster(run.model, first), _packed_attention(run.model) as attention:
-            while waiting:
-                together = waiting.popleft()
-                rows = min(limit, self.most_rows or limit)
-                groups = _unless_out_of_memory(lambda t=together, r=rows: _groups(run, t, r))
-                if groups is not None:
+        while waiting:
+            together = waiting.popleft()
+            rows = min(limit, self.most_rows or limit)
+            # What the run has dropped of its activations is measured again here, by the model as
+            # it is: before anything of it is replaced.
+            groups = _unless_out_of_memory(lambda t=together, r=rows: _groups(run, t, r))
+            if groups is not None:
+                with (
+                    self._products.faster(run.model, first),
+                    _packed_attention(run.model) as attention,
+                ):
                     self._measure(run, attention, groups, rows, found)
-                elif len(together) > 1:
-                    half = len(together) // 2
-                    waiting.extendleft([together[half:], together[:half]])
-                else:
-                    raise RunError(
-                        f"The memory is not enough for an unchanged run of {longest} positions. "
-                        "Free memory, use shorter prompts, or another device."
-                    )
+            elif len(together) > 1:
+                half = len(together) // 2
+                waiting.extendleft([together[half:], together[:half]])
+            else:
+                raise RunError(
+                    f"The memory is not enough for an unchanged run of {longest} positions. "
+                    "Free memory, use shorter prompts, or another device."
+                )
         return [one.numpy() for one in found]
 
     def _measure(
