@@ -18,7 +18,7 @@ ACTIVE = 48
 @contextmanager
 def random_sae(site: str, d_in: int, d_sae: int, k: int = ACTIVE, seed: int = 0) -> Iterator[Path]:
     """Inside the context the SAE's folder is there."""
-    metadata = SAEMetadata(hook_name=Site.parse(site).hook_name, model_name="any")
+    metadata = SAEMetadata(hook_name=Site.parse(site).hook_name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # advice for TransformerLens users
         sae = TopKSAE(TopKSAEConfig(d_in=d_in, d_sae=d_sae, k=k, metadata=metadata))
