@@ -14,20 +14,20 @@ def _refuse(config: Any) -> None:
         raise InputError("GPT-2 with cross-attention is not supported.")
 
 
-families.register("gpt2")(
-    Family(
-        blocks="transformer.h",
-        final_norm="transformer.ln_f",
-        unembed="lm_head",
-        attention="attn",
-        projection="attn.c_proj",
-        mlp="mlp",
-        mlp_norm="ln_2",
-        norms=("ln_1", "ln_2"),
-        norm=Norm(centred=True, eps="eps"),
-        activation="mlp.act",
-        activation_name="activation_function",
-        gate=None,
-        refuse=_refuse,
-    )
+GPT2 = Family(
+    blocks="transformer.h",
+    final_norm="transformer.ln_f",
+    unembed="lm_head",
+    attention="attn",
+    projection="attn.c_proj",
+    mlp="mlp",
+    mlp_norm="ln_2",
+    norms=("ln_1", "ln_2"),
+    norm=Norm(centred=True, eps="eps"),
+    activation="mlp.act",
+    activation_name="activation_function",
+    gate=None,
+    refuse=_refuse,
 )
+
+families.register("gpt2")(GPT2)

@@ -1,4 +1,4 @@
-"""GPT-Neo (TinyStories): LayerNorm, learned positions, global and local attention in turns.
+"""GPT-Neo (TinyStories): GPT-2's parts, global and local attention in turns.
 
 It does not go through transformers' attention interface: its attention modules hold their causal
 mask, and call a method of their own.
@@ -6,6 +6,7 @@ mask, and call a method of their own.
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from relp_sae.models.attention import AttentionFunction
-from relp_sae.models.family import Family, Norm, families
+from relp_sae.models.families.gpt2 import GPT2
+from relp_sae.models.family import accept_any, families
 
 
 class ThroughMethod:
@@ -66,30 +68,18 @@ def _mask(module: nn.Module, query: Tensor, key: Tensor, mask: Tensor | None) ->
     if mask is not None and mask.shape[-2:] != (queries, keys):
         return mask
     own: Any = module.bias
-    hidden = torch.finfo(query.dtype).min
-    visible = own[:, :, keys - queries : keys, :keys]
-    if mask is not None:
-        visible = visible & (mask == 0)
-    return torch.zeros(visible.shape, dtype=query.dtype, device=query.device).masked_fill(
-        ~visible, hidden
-    )
+    seen = torch.zeros((), dtype=query.dtype, device=query.device)
+    added = torch.where(own[:, :, keys - queries : keys, :keys], seen, torch.finfo(query.dtype).min)
+    return added if mask is None else added + mask
 
 
 families.register("gpt_neo")(
-    Family(
-        blocks="transformer.h",
-        final_norm="transformer.ln_f",
-        unembed="lm_head",
+    replace(
+        GPT2,
         attention="attn.attention",
         projection="attn.attention.out_proj",
-        mlp="mlp",
-        mlp_norm="ln_2",
-        norms=("ln_1", "ln_2"),
-        norm=Norm(centred=True, eps="eps"),
-        activation="mlp.act",
-        activation_name="activation_function",
-        gate=None,
         blocks_return_tuples=True,
         attention_calls=ThroughMethod(),
+        refuse=accept_any,
     )
 )

@@ -10,11 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from relp_sae.errors import RunError
-from relp_sae.models import (
-    LanguageModel,
-    at_sites,
-    started_at,
-)
+from relp_sae.models import LanguageModel, at_sites, started_at
 from relp_sae.models.attention import AttentionFunction
 from relp_sae.models.family import Role
 from relp_sae.patching.packed.attend import attend, constants
