@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from relp_sae.errors import InputError
-from relp_sae.models import at_sites, read_sites
+from relp_sae.models import at_sites, read_sites, read_up_to
 from relp_sae.records import Site
 from relp_sae.records.site import KINDS
 
@@ -146,3 +146,36 @@ def test_the_slope_at_a_site_is_that_of_the_textbook(model64, textbook, kind):
     # The float32 steps inside Llama round the slope as well: 1e-5 of the largest.
     tolerance = 1e-10 if model64.config.model_type == "gpt2" else 1e-5
     torch.testing.assert_close(slope, expected, rtol=0, atol=tolerance * expected.abs().max())
+
+
+@pytest.mark.parametrize("kinds", [["resid_pre"], ["resid_mid", "z"], ["mlp_out", "resid_post"]])
+def test_reading_up_to_a_site_runs_nothing_behind_it(model, kinds):
+    hooks, sites, run = hooks_of(model), [Site(1, kind) for kind in kinds], []
+    behind = model.blocks[2].register_forward_pre_hook(lambda *_: run.append("block 2"))
+    try:
+        seen = read_up_to(model, sites, IDS)
+    finally:
+        behind.remove()
+    whole, _ = read_sites(model, sites, IDS)
+    assert not run
+    assert hooks_of(model) == hooks
+    assert seen.keys() == whole.keys()
+    assert all(torch.equal(seen[site], whole[site]) for site in sites)
+
+
+@torch.no_grad()
+def test_every_site_is_read_where_attention_and_mlp_stand_side_by_side(load_tiny):
+    model = load_tiny("gpt_neox")
+    sites = [Site(1, kind) for kind in reversed(model.site_kinds)]
+    seen, (whole, _) = read_up_to(model, sites, IDS), read_sites(model, sites, IDS)
+    assert all(torch.equal(seen[site], whole[site]) for site in sites)
+
+
+@torch.no_grad()
+def test_activations_are_read_in_the_types_of_autocast(gpt2_model):
+    stream, inside = Site(1, "resid_mid"), Site(1, "z")
+    with torch.autocast("cpu", torch.bfloat16):
+        seen = read_up_to(gpt2_model, [stream, inside], IDS)
+        whole, _ = read_sites(gpt2_model, [stream, inside], IDS)
+    assert (seen[stream].dtype, seen[inside].dtype) == (torch.float32, torch.bfloat16)
+    assert all(torch.equal(seen[site], whole[site]) for site in seen)

@@ -1,17 +1,15 @@
 """Activations of batches of pairs, with no block run that need not be."""
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from relp_sae.models import LanguageModel, at_sites, forward_order
+from relp_sae.models import read_up_to
 from relp_sae.records import Site
 from relp_sae.run import PairedRun
-from relp_sae.tensors import Tokens
 
 RowResid = Float[Tensor, "row pos d_model"]
 """The stream of each prompt of a batch."""
@@ -39,35 +37,9 @@ def activations(
         return {site: torch.stack([x[site] for x in seen]) for site in sites}
     ids = [getattr(run.pairs[pair], f"{prompt}_ids") for pair, prompt in rows]
     with torch.no_grad():
-        return read_through(run.model, sites, torch.tensor(ids, device=run.model.device))
+        return read_up_to(run.model, sites, torch.tensor(ids, device=run.model.device))
 
 
 def entry_of(site: Site) -> Site:
     """Where the stream enters the block of a site."""
     return Site(site.layer, "resid_pre")
-
-
-class _LastSiteRead(Exception):  # noqa: N818
-    """Ends a pass of which no more is needed."""
-
-
-def read_through(model: LanguageModel, sites: Sequence[Site], ids: Tokens) -> RowSites:
-    """x at ``sites``, by a pass that ends at the last of them.
-
-    What comes later is not run: no block, and no unembedding, in which a model that is asked for
-    the last position of many rows reads its largest weight once for each row.
-    """
-    last = max(sites, key=forward_order)
-    seen: dict[Site, Tensor] = {}
-
-    def reading(site: Site) -> Callable[[Tensor], None]:
-        def read(x: Tensor) -> None:
-            seen[site] = x
-            if site == last:
-                raise _LastSiteRead
-
-        return read
-
-    with suppress(_LastSiteRead), at_sites(model, {site: reading(site) for site in sites}):
-        model.last_logits(ids)
-    return seen

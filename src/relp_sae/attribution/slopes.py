@@ -17,9 +17,8 @@ from relp_sae.attribution.activations import (
     RowSites,
     activations,
     entry_of,
-    read_through,
 )
-from relp_sae.models import at_sites, started_at
+from relp_sae.models import at_sites, read_up_to, started_at
 from relp_sae.records import Site
 from relp_sae.rules import composites
 from relp_sae.run import PairedRun
@@ -92,7 +91,7 @@ def added_slopes(
     tokens = torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
     end = Site(model.n_layers - 1, "resid_post")
     with torch.enable_grad(), started_at(model, entry.layer, x), at_sites(model, additions):
-        after = read_through(model, [end], tokens)[end]
+        after = read_up_to(model, [end], tokens)[end]
         summed = total(read.logits(after[:, -1]))
     slopes = torch.autograd.grad(summed, list(leaves.values()))
     return dict(zip(leaves, slopes, strict=True))

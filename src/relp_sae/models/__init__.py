@@ -3,7 +3,7 @@
 from relp_sae.models.blocks import BlockCall, block_calls, started_at
 from relp_sae.models.language_model import LanguageModel
 from relp_sae.models.loading import load_model, load_tokenizer
-from relp_sae.models.sites import Addition, at_sites, forward_order, read_sites
+from relp_sae.models.sites import Addition, at_sites, forward_order, read_sites, read_up_to
 
 __all__ = [
     "Addition",
@@ -15,5 +15,6 @@ __all__ = [
     "load_model",
     "load_tokenizer",
     "read_sites",
+    "read_up_to",
     "started_at",
 ]

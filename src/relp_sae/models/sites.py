@@ -7,8 +7,8 @@ where replacing the input of the second norm would leave the skip connection unt
 added at mlp_in or mlp_normalized reaches the MLP and not the stream beside it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from torch import Tensor, nn
@@ -54,6 +54,35 @@ def read_sites(
     with at_sites(model, {site: _store(seen, site) for site in sites}):
         logits = model.last_logits(ids)
     return seen, logits
+
+
+class _AllRead(Exception):  # noqa: N818, a signal and no error
+    """Ends a pass of which no more is needed."""
+
+
+def read_up_to(model: LanguageModel, sites: Collection[Site], ids: Tokens) -> dict[Site, Resid]:
+    """Activations (batch, pos, width) at ``sites``, by a pass that ends at the last of them.
+
+    What comes later is not run: no block, and no unembedding. The activations are as the model
+    computed them, in its type (under ``torch.autocast``, in the type that a part puts out there),
+    and with their graph unless gradients are off.
+
+    Raises:
+        InputError: the model has no such site.
+    """
+    seen: dict[Site, Tensor] = {}
+
+    def reading(site: Site) -> Addition:
+        def read(x: Tensor) -> None:
+            seen[site] = x
+            if len(seen) == len(set(sites)):
+                raise _AllRead
+
+        return read
+
+    with suppress(_AllRead), at_sites(model, {site: reading(site) for site in sites}):
+        model.base(input_ids=ids.to(model.device), use_cache=False)
+    return seen
 
 
 def _store(seen: dict[Site, Tensor], site: Site) -> Addition:
