@@ -5,14 +5,11 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from relp_sae.errors import InputError
 from relp_sae.models import LanguageModel
-from relp_sae.models.memory import available_memory
+from relp_sae.models.memory import budget_of
 
-SHARE = 0.25
-"""The budget, by default: of the memory that is available when a batch is planned."""
-
-BATCH, PROMPTS, WEIGHTS = 0.5, 0.25, 0.25
+BATCH, PROMPTS = 0.5, 0.25
 """Of the budget: the rows of a batch, and beside them, in the packed engine, what is kept of the
-unchanged prompts, and weights laid out for the processor."""
+unchanged prompts. The rest is for weights laid out for the processor."""
 
 ROWS = {"cpu": 1024, "cuda": 65536}
 """Rows beyond which matrix products gain nothing more. On a CPU larger batches leave the cache."""
@@ -61,18 +58,6 @@ def row_bytes(model: LanguageModel, length: int) -> int:
     widest = max(widest, *(w.shape[1] for w in model.blocks[0].parameters() if w.ndim == 2))
     numbers = 10 * model.d_model + 4 * widest + 4 * model.config.num_attention_heads * length
     return numbers * max(4, torch.finfo(model.dtype).bits // 8)
-
-
-def budget_of(device: torch.device, memory: int | None) -> int:
-    """``memory``, and by default a share of what the device has available, in bytes."""
-    return int(SHARE * available_memory(device)) if memory is None else memory
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether torch or Python ran out of memory; torch's CPU allocator has no class of its own."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        "not enough memory" in str(error) or "can't allocate memory" in str(error)
-    )
 
 
 def parse_memory(memory: str | int | None) -> int | None:

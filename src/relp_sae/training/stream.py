@@ -1,7 +1,7 @@
 """Activations of a model at a site, in shuffled blocks that can be made again from any number."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count, islice
 
 import torch
@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from relp_sae.models import LanguageModel, read_up_to
+from relp_sae.models.products import Products
 from relp_sae.records import Site
 from relp_sae.tensors import Tokens
 from relp_sae.training.text import pack
@@ -56,6 +57,7 @@ class ActivationStream:
     block: int
     autocast: torch.dtype
     seed: int
+    products: Products = field(default_factory=lambda: Products(None))
 
     def blocks(self, first: int = 0) -> Iterator[Block]:
         """The blocks from number ``first`` on, as far as the text goes."""
@@ -70,8 +72,12 @@ class ActivationStream:
             yield Block(number, torch.cat(pieces), seed)
 
     def _rows(self, contexts: Iterator[Tokens]) -> Iterator[Float[Tensor, "rows width"]]:
-        while chunk := list(islice(contexts, TOGETHER)):
-            yield activations_at(self.model, self.site, torch.cat(chunk), self.autocast)
+        # Products in another type are autocast's; those of the model's own may be made faster.
+        own = self.autocast == self.model.dtype
+        blocks = slice(self.site.layer + 1) if own else slice(0)
+        with self.products.faster(self.model, blocks):
+            while chunk := list(islice(contexts, TOGETHER)):
+                yield activations_at(self.model, self.site, torch.cat(chunk), self.autocast)
 
 
 @torch.no_grad()

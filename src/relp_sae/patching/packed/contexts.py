@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from relp_sae.models import LanguageModel
+from relp_sae.models.memory import budget_of
 from relp_sae.patching.interventions import Interventions
-from relp_sae.patching.memory import PROMPTS, budget_of, prompt_bytes
+from relp_sae.patching.memory import PROMPTS, prompt_bytes
 from relp_sae.patching.packed.groups import entry_of
 from relp_sae.patching.packed.prompts import Context
 

@@ -13,14 +13,15 @@ from torch import Tensor
 from relp_sae.errors import RunError
 from relp_sae.models import LanguageModel
 from relp_sae.models.family import Role
+from relp_sae.models.memory import out_of_memory
+from relp_sae.models.products import Products
 from relp_sae.patching.engine import Changes, engines
 from relp_sae.patching.interventions import Interventions
-from relp_sae.patching.memory import longest_batch, out_of_memory
+from relp_sae.patching.memory import longest_batch
 from relp_sae.patching.packed.attention import PackedAttention
 from relp_sae.patching.packed.contexts import InContext, by_context, entered, in_memory
 from relp_sae.patching.packed.forward import last_stream
 from relp_sae.patching.packed.groups import Group, entry_of, groups_of, packs, unchanged
-from relp_sae.patching.packed.products import Products
 from relp_sae.patching.packed.prompts import Prompt, unchanged_prompts
 from relp_sae.run import PairedRun
 from relp_sae.run.readout import readout
@@ -64,7 +65,7 @@ class PackedEngine:
             groups = _unless_out_of_memory(lambda t=together, r=rows: _groups(run, t, r))
             if groups is not None:
                 with (
-                    self._products.faster(run.model, first),
+                    self._products.faster(run.model, slice(first, None)),
                     _packed_attention(run.model) as attention,
                 ):
                     self._measure(run, attention, groups, rows, found)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from relp_sae.patching.packed.products import Products, _product, _weight
+from relp_sae.models.products import Products, _product, _weight
 
 LAYERS = [nn.Linear(64, 96), nn.Linear(64, 96, bias=False), Conv1D(96, 64)]
 
@@ -41,7 +41,7 @@ def test_layers_from_a_block_on_are_replaced_for_a_while(family, load_tiny):
         [part for part in block.modules() if type(part) in (nn.Linear, Conv1D)]
         for block in model.blocks
     ]
-    with Products(None).faster(model, 1):
+    with Products(None).faster(model, slice(1, None)):
         assert not any("forward" in vars(part) for part in replaced[0])
         assert replaced[1]
         assert all("forward" in vars(part) for part in replaced[1])
@@ -49,13 +49,13 @@ def test_layers_from_a_block_on_are_replaced_for_a_while(family, load_tiny):
 
 
 def test_float64_and_layers_that_something_took_over_are_left_alone(load_tiny):
-    with Products(None).faster(model := load_tiny("llama", "float64"), 0):
+    with Products(None).faster(model := load_tiny("llama", "float64"), slice(None)):
         assert not any("forward" in vars(part) for part in model.hf.modules())
     model = load_tiny("llama", "float32")
     part = next(part for part in model.blocks[0].modules() if type(part) is nn.Linear)
     part.forward = taken_over = lambda x: x
     try:
-        with Products(None).faster(model, 0):
+        with Products(None).faster(model, slice(None)):
             assert part.forward is taken_over
         assert part.forward is taken_over
     finally:
@@ -68,7 +68,7 @@ def test_weights_are_laid_out_once_and_within_the_budget(load_tiny):
     for memory, copied in ((8 * block, 2 * block), (8 * block - 1, 0)):
         products = Products(memory)
         for _ in range(2):
-            with products.faster(model, model.n_layers - 2):
+            with products.faster(model, slice(model.n_layers - 2, None)):
                 pass
         assert sum(layer.weight.nbytes for layer in products._laid_out) == copied
 
@@ -80,10 +80,10 @@ def test_a_weight_that_changed_is_laid_out_anew(load_tiny):
     x, products = torch.randn(1, 5, layer.in_features), Products(None)
     try:
         for factor in (2.0, 0.5):
-            with products.faster(model, 0):
+            with products.faster(model, slice(None)):
                 pass
             layer.weight *= factor
-            with products.faster(model, 0):
+            with products.faster(model, slice(None)):
                 found = layer(x)
             torch.testing.assert_close(found, layer(x), rtol=1e-5, atol=1e-5)
     finally:

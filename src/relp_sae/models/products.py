@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from relp_sae.models import LanguageModel
-from relp_sae.patching.memory import WEIGHTS, budget_of, out_of_memory
+from relp_sae.models.language_model import LanguageModel
+from relp_sae.models.memory import WEIGHTS, budget_of, out_of_memory
 
 
 class _LaidOut(NamedTuple):
@@ -36,13 +36,13 @@ class Products:
         self._laid_out: WeakKeyDictionary[nn.Module, _LaidOut] = WeakKeyDictionary()
 
     @contextmanager
-    def faster(self, model: LanguageModel, first_block: int) -> Iterator[None]:
-        """Inside the context linear layers of the blocks from ``first_block`` on use oneDNN.
+    def faster(self, model: LanguageModel, blocks: slice) -> Iterator[None]:
+        """Inside the context linear layers of these of the model's blocks use oneDNN.
 
         On other devices and in other types, and where something else took a layer's forward over,
         nothing is changed.
         """
-        layers = _linear_layers(model, first_block) if _has_onednn(model) else []
+        layers = _linear_layers(model, blocks) if _has_onednn(model) else []
         self._lay_out(layers, model.device)
         with ExitStack() as undo:
             for layer in layers:
@@ -79,8 +79,8 @@ def _has_onednn(model: LanguageModel) -> bool:
     )
 
 
-def _linear_layers(model: LanguageModel, first_block: int) -> list[nn.Module]:
-    parts = [part for block in model.blocks[first_block:] for part in block.modules()]
+def _linear_layers(model: LanguageModel, blocks: slice) -> list[nn.Module]:
+    parts = [part for block in model.blocks[blocks] for part in block.modules()]
     return [one for one in parts if type(one) in (nn.Linear, Conv1D) and "forward" not in vars(one)]
 
 
