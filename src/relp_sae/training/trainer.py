@@ -48,10 +48,10 @@ def train_sae(
         raise InputError(f"{out} exists already. Choose another --out, or remove it.")
     plan = planned(model, config)
     held_out = _held_out(model, config)  # before the work, which would be lost
-    trainer = _trainer(model, config, plan)
+    trainer = fresh_trainer(model, config, plan)
     checkpoints = Checkpoints.of(out, config)
     try:
-        fit = Fit(trainer, _stream(model, config, plan), checkpoints, watch)
+        fit = Fit(trainer, stream_of(model, config, plan), checkpoints, watch)
         fit.position, fit.history = checkpoints.load(trainer)
         fit.run(checkpoint_every)
         quality = publish(trainer, model, config, fit.history, held_out, out)
@@ -63,7 +63,8 @@ def train_sae(
     return quality
 
 
-def _trainer(model: LanguageModel, config: TrainingConfig, plan: Plan) -> SAETrainer:
+def fresh_trainer(model: LanguageModel, config: TrainingConfig, plan: Plan) -> SAETrainer:
+    """An untrained SAE with SAELens' trainer, whose data come from elsewhere."""
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         sae = architectures[config.arch].build(plan.shape, plan.sparsity)
@@ -73,7 +74,8 @@ def _trainer(model: LanguageModel, config: TrainingConfig, plan: Plan) -> SAETra
     return SAETrainer(settings, sae.to(model.device), iter(()))
 
 
-def _stream(model: LanguageModel, config: TrainingConfig, plan: Plan) -> ActivationStream:
+def stream_of(model: LanguageModel, config: TrainingConfig, plan: Plan) -> ActivationStream:
+    """The activations that an SAE is trained on."""
     return ActivationStream(
         model=model,
         site=plan.site,
