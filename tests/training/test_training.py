@@ -16,7 +16,7 @@ from relp_sae.saes import load_saes
 from relp_sae.tasks import tasks
 from relp_sae.training import TrainingConfig, measure_quality, train_sae
 from relp_sae.training.stream import activation_stream, activations_at, ordinary
-from relp_sae.training.text import pack, read_documents
+from relp_sae.training.text import documents, pack
 
 SITE = Site.parse("resid_pre.2")
 
@@ -55,21 +55,8 @@ def trained(gpt2_model, config, tmp_path_factory):
     return out, train_sae(gpt2_model, config, out)
 
 
-def test_contexts_are_the_documents_end_to_end_behind_separators(gpt2_model, text):
-    tokenizer = gpt2_model.tokenizer
-    contexts = list(pack(read_documents(text), tokenizer, 16))
-    assert {context.shape for context in contexts} == {(1, 16)}
-    assert all(context[0, 0] == tokenizer.bos_token_id for context in contexts)
-    joined = [token for context in contexts for token in context[0, 1:].tolist()]
-    expected = []
-    for document in read_documents(text):
-        expected += [tokenizer.bos_token_id, *tokenizer.encode(document, add_special_tokens=False)]
-    assert joined == expected[: len(joined)]
-    assert len(expected) - len(joined) < 15
-
-
 def test_activations_are_the_models_and_skip_the_separator(gpt2_model, text):
-    ids = torch.cat(list(islice(pack(read_documents(text), gpt2_model.tokenizer, 16), 4)))
+    ids = torch.cat(list(islice(pack(documents(text, gpt2_model, 0), gpt2_model.tokenizer, 16), 4)))
     whole = read_sites(gpt2_model, [SITE], ids)[0][SITE]
     keep = (ids != 0) & (whole.norm(dim=-1) < 10 * whole.norm(dim=-1).median())
     found = activations_at(gpt2_model, SITE, ids, torch.float32)
@@ -85,7 +72,7 @@ def test_outliers_are_left_out(gpt2_model):
 
 
 def test_the_stream_is_shuffled_and_loses_nothing(gpt2_model, text):
-    contexts = list(islice(pack(read_documents(text), gpt2_model.tokenizer, 16), 40))
+    contexts = list(islice(pack(documents(text, gpt2_model, 0), gpt2_model.tokenizer, 16), 40))
     plain = activations_at(gpt2_model, SITE, torch.cat(contexts), torch.float32)
     torch.manual_seed(0)
     stream = activation_stream(
@@ -128,7 +115,9 @@ def test_an_sae_of_attention_is_as_wide_as_its_heads(load_tiny, config, tmp_path
 
 def test_quality_against_its_definition(gpt2_model, config, trained):
     (dictionary,) = load_saes(str(trained[0])).values()
-    contexts = list(islice(pack(read_documents(config.held_out), gpt2_model.tokenizer, 16), 20))
+    contexts = list(
+        islice(pack(documents(config.held_out, gpt2_model, 0), gpt2_model.tokenizer, 16), 20)
+    )
     ids = torch.cat(contexts)
     whole = read_sites(gpt2_model, [SITE], ids)[0][SITE]
     keep = ordinary(whole, ids, gpt2_model)
@@ -169,16 +158,3 @@ def test_bad_input_is_one_sentence(gpt2_model, config, tmp_path, change, sentenc
     with pytest.raises(InputError, match=sentence):
         train_sae(gpt2_model, replace(config, **change), tmp_path / "sae")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_bad_text_is_named_by_file_and_line(tmp_path):
-    path = tmp_path / "bad.jsonl"
-    path.write_text('{"text": "fine"}\n\n{"words": 1}\n')
-    with pytest.raises(InputError, match=r"bad\.jsonl line 3"):
-        list(read_documents(str(path)))
-    path.write_bytes(b'{"text": "caf\xe9"}\n')
-    with pytest.raises(InputError, match="not UTF-8"):
-        list(read_documents(str(path)))
-    (tmp_path / "bad.pdf").touch()
-    with pytest.raises(InputError, match="expected a file ending in"):
-        list(read_documents(str(tmp_path / "bad.pdf")))

@@ -24,7 +24,7 @@ from relp_sae.training.card import model_card
 from relp_sae.training.config import TrainingConfig
 from relp_sae.training.quality import Quality, measure_quality
 from relp_sae.training.stream import activation_stream
-from relp_sae.training.text import pack, read_documents
+from relp_sae.training.text import documents, pack
 
 NORM_BATCHES = 32  # batches from which SAELens estimates the scale of the activations
 
@@ -72,7 +72,7 @@ def train_sae(model: LanguageModel, config: TrainingConfig, out: Path) -> Qualit
 
 def _stream(model: LanguageModel, site: Site, config: TrainingConfig) -> Iterator[Tensor]:
     """The activation stream, with a clear end when the text is used up too early."""
-    contexts = pack(read_documents(config.data), model.tokenizer, config.context)
+    contexts = pack(documents(config.data, model, config.seed), model.tokenizer, config.context)
     autocast = parse_dtype(config.autocast)
     stream = activation_stream(model, site, contexts, batch=config.batch, autocast=autocast)
     seen = 0
@@ -109,7 +109,9 @@ def _save(sae: TrainingSAE, folder: Path) -> None:
 
 
 def _held_out(model: LanguageModel, config: TrainingConfig) -> list[Tokens]:
-    contexts = pack(read_documents(config.held_out), model.tokenizer, config.context)
+    # Generated text needs another seed, or it would be the text that the SAE is trained on.
+    text = documents(config.held_out, model, -1 - config.seed)
+    contexts = pack(text, model.tokenizer, config.context)
     held_out = list(islice(contexts, max(1, config.held_out_tokens // config.context)))
     if not held_out:
         raise InputError(f"{config.held_out} is shorter than {config.context} tokens.")
