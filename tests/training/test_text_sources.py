@@ -70,7 +70,7 @@ def test_a_folder_is_its_files_in_the_order_of_their_names(read, tmp_path):
     assert read(str(tmp_path)) == ["first", "second", *TEXTS]
 
 
-def test_large_files_are_not_read_whole(read, gpt2_model, tmp_path):
+def test_large_files_are_not_read_whole(gpt2_model, tmp_path):
     """The damage at the end is found only by whoever reads so far."""
     whole = zstandard.compress(LINES * 200_000)
     (tmp_path / "a.jsonl.zst").write_bytes(whole[:-9])
@@ -122,7 +122,7 @@ def test_what_is_not_there_is_said_before_anything_is_read(gpt2_model, tmp_path)
 
 @pytest.fixture
 def data_set(tmp_path):
-    """A data set as ``datasets`` opens it from a folder, with a split for training and for tests."""
+    """A data set as ``datasets`` opens it from a folder, with two splits."""
     write(tmp_path / "train.jsonl", LINES)
     write(tmp_path / "test.jsonl", b'{"id": 1, "text": "held out"}\n')
     return str(tmp_path)
@@ -166,7 +166,7 @@ def test_generated_text_is_decided_by_seed_and_number(gpt2_model):
     assert list(islice(documents("generated", gpt2_model, 3), 40)) == first
     assert not set(first) & set(islice(documents("generated", gpt2_model, -4), 40))
     assert len(set(first)) == 40
-    assert max(len(gpt2_model.tokenizer.tokenize(text)) for text in first) == 64  # all it reads
+    assert max(len(gpt2_model.tokenizer.tokenize(text)) for text in first) <= 64  # what it reads
 
 
 @pytest.mark.parametrize("name", ["gpt2", "gpt_neo", "gemma2"])
