@@ -45,17 +45,17 @@ def _documents(model: LanguageModel, seed: int) -> Iterator[str]:
     length = min(LENGTH, getattr(model.config, "max_position_embeddings", LENGTH))
     for first in count(step=BATCH):
         draws = torch.stack([_draws(seed, first + row, length) for row in range(BATCH)])
-        texts = [
-            model.tokenizer.decode(
-                ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-            for ids in sample(model, draws)
-        ]
+        texts = [_text(model, ids) for ids in sample(model, draws)]
         if not any(text.strip() for text in texts):
             raise InputError(
                 f"{model.name} wrote {BATCH} empty documents in a row. Give other text."
             )
         yield from texts
+
+
+def _text(model: LanguageModel, ids: list[int]) -> str:
+    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+    return str(model.tokenizer.decode(ids, **options))
 
 
 def _draws(seed: int, document: int, length: int) -> Float[Tensor, "length"]:
@@ -99,6 +99,6 @@ def _drawn(logits: Logits, draws: Float[Tensor, "batch"]) -> TokenIds:
 def _ends(model: LanguageModel) -> list[int]:
     """The tokens that end a document: the separator, and what the model or its tokenizer names."""
     named = getattr(model.hf.generation_config, "eos_token_id", None)
-    found = {model.tokenizer.bos_token_id, model.tokenizer.eos_token_id}
-    found |= set(named if isinstance(named, list) else [named])
-    return sorted(token for token in found if token is not None)
+    eos: int | None = model.tokenizer.eos_token_id  # pyright: ignore[reportAssignmentType]
+    ends = [*encode(model.tokenizer, ""), eos, *(named if isinstance(named, list) else [named])]
+    return sorted({token for token in ends if token is not None})
