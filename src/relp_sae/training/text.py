@@ -1,10 +1,6 @@
-"""Text for training: local files, packed into contexts of token ids."""
+"""Text for training: documents of a source, packed into contexts of token ids."""
 
-import gzip
-import json
-import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -13,60 +9,42 @@ from relp_sae.errors import InputError
 from relp_sae.models import LanguageModel
 from relp_sae.tasks.encoding import encode
 from relp_sae.tensors import Tokens
+from relp_sae.training.files import file_documents
+from relp_sae.training.generated import generated_documents
+from relp_sae.training.hub import hub_documents
 
-SUFFIXES = (".txt", ".jsonl", ".jsonl.gz")
+GENERATED = "generated"
+HUB = "hf:"
 
 
-def read_documents(source: str) -> Iterator[str]:
-    """Documents of a ``.txt`` file (one), a ``.jsonl`` or ``.jsonl.gz`` file (one a line, in its
-    field ``text``), or a folder of such files in the order of their names.
+def documents(source: str, model: LanguageModel, seed: int) -> Iterator[str]:
+    """The documents of a source that are not blank, the same ones in the same order at each call.
+
+    ``generated`` is text that ``model`` writes itself, other text for every ``seed`` and without
+    end; ``hf:OWNER/NAME[@CONFIG][:SPLIT]`` is a data set of the Hugging Face Hub; anything else is
+    a local file or folder. The two latter do not depend on ``model`` and ``seed``.
 
     Raises:
-        InputError: no such file, another format, not UTF-8, or a line without text.
+        InputError: at once, if there is no such source; while reading, if it is damaged, has a
+            record without text, or holds no document.
     """
-    path = Path(source)
-    if path.is_dir():
-        paths = sorted(p for p in path.iterdir() if p.name.endswith(SUFFIXES))
-        if not paths:
-            raise InputError(f"The folder {path} has no file ending in {', '.join(SUFFIXES)}.")
-        for inner in paths:
-            yield from read_documents(str(inner))
-        return
-    if not path.is_file():
-        raise InputError(
-            f"No text at {source}. Give a {', '.join(SUFFIXES)} file or a folder of them."
-        )
-    if not path.name.endswith(SUFFIXES):
-        raise InputError(f"Cannot read {path}: expected a file ending in {', '.join(SUFFIXES)}.")
-    try:
-        yield from _read_file(path)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: {error}.") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"Cannot read {path}: {error}.") from error
+    if source == GENERATED:
+        found = generated_documents(model, seed)
+    elif source.startswith(HUB):
+        found = hub_documents(source.removeprefix(HUB))
+    else:
+        found = file_documents(source)
+    return _not_blank(source, found)
 
 
-def documents(source: str, model: LanguageModel, seed: int) -> Iterator[str]:  # noqa: ARG001
-    """The documents of a text source, the same at every call with the same arguments."""
-    return read_documents(source)
-
-
-def _read_file(path: Path) -> Iterator[str]:
-    if path.suffix == ".txt":
-        yield path.read_text(encoding="utf-8")
-        return
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                text = json.loads(line)["text"]
-            except (json.JSONDecodeError, KeyError, TypeError):
-                text = None
-            if not isinstance(text, str):
-                raise InputError(f'{path} line {number}: expected an object with a text "text".')
-            yield text
+def _not_blank(source: str, found: Iterator[str]) -> Iterator[str]:
+    empty = True
+    for document in found:
+        if document.strip():
+            empty = False
+            yield document
+    if empty:
+        raise InputError(f"{source} holds no text. Expected at least one document.")
 
 
 def pack(
