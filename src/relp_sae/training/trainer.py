@@ -1,6 +1,5 @@
 """Train an SAE with SAELens' training step on this package's activation stream."""
 
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -88,7 +87,8 @@ def stream_of(model: LanguageModel, config: TrainingConfig, plan: Plan) -> Activ
 
 
 def _held_out(model: LanguageModel, config: TrainingConfig) -> list[Tokens]:
-    text: Iterator[str] = documents(config.held_out, model, config.seed + 1)
+    # Generated text needs another seed, or it would be the text that the SAE is trained on.
+    text = documents(config.held_out, model, -1 - config.seed)
     contexts = pack(text, model.tokenizer, config.context)
     held_out = list(islice(contexts, max(1, config.held_out_tokens // config.context)))
     if not held_out:
