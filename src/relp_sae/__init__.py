@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from relp_sae.patching import patch, truths
     from relp_sae.records import RunFolder
     from relp_sae.run import PairedRun
-    from relp_sae.saes import load_saes
+    from relp_sae.saes import error_terms, load_saes
 
 _ROOMS = {
     "PairedRun": "run",
     "RunFolder": "records",
     "attribute": "attribution",
     "compare": "faithfulness",
+    "error_terms": "saes",
     "load_model": "models",
     "load_saes": "saes",
     "methods": "attribution",
@@ -36,6 +37,7 @@ __all__ = [
     "RunFolder",
     "attribute",
     "compare",
+    "error_terms",
     "load_model",
     "load_saes",
     "methods",

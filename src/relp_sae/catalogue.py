@@ -91,6 +91,13 @@ class Release:
         """Does it map one site to another?"""
         return "transcoder" in f"{self.name} {self.format}"
 
+    @property
+    def unusable(self) -> str:
+        """Why no SAE of it can be used here, in a few words; empty if they can."""
+        if "clt" in re.split(r"[^a-z]", f"{self.name} {self.format}"):
+            return "cross-layer: a feature writes at all later layers"
+        return "no linear decoder" if self.format == "temporal" else ""
+
 
 _OTHER_NAMES = {
     "gpt2-small": "gpt2",

@@ -130,6 +130,7 @@ def table(load_tiny):
         "| BatchTopK, Matryoshka | as saved after training (JumpReLU); checkpoints: see saes.md |",
         *(f"| {name} | reads {' or '.join(READS)}, writes at mlp_out |" for name in TRANSCODERS),
         "| temporal | no: it has no linear decoder |",
+        "| cross-layer transcoder | no: a feature writes at all later layers |",
         "",
         "bfloat16: estimates work, truths refuse it: 8 bits do not hold an effect.",
     ]

@@ -13,6 +13,7 @@ from relp_sae.cli import options
 from relp_sae.errors import InputError
 from relp_sae.experiment import run_experiment
 from relp_sae.records import RunFolder
+from relp_sae.saes import load_saes
 
 
 @pytest.fixture
@@ -202,6 +203,17 @@ def test_releases_of_a_model(relp_sae, name):
     assert row.endswith("pickles: --allow-pickle")
     (row,) = (line for line in lines if line.startswith("gemma-scope-2b-pt-transcoders"))
     assert row.endswith("transcoders")
+    (row,) = (line for line in lines if line.startswith("mntss-gemma-2-2b-2.5m-clt"))
+    assert row.endswith("not supported (cross-layer: a feature writes at all later layers)")
+
+
+def test_cross_layer_transcoders_are_not_supported(relp_sae):
+    """SAELens would load each as a transcoder of one layer, its decoders summed."""
+    (name,) = (one.name for one in releases().values() if one.format.startswith("mntss_clt"))
+    first = listed(relp_sae, "--release", name)[0]
+    assert (first.endswith("at all later layers)):"), "--sae" in first) == (True, False)
+    with pytest.raises(InputError, match=r"layer_3 cannot be used \(cross-layer"):
+        load_saes(f"{name}/layer_3")
 
 
 def test_the_saes_of_a_release_can_be_given_as_they_stand(relp_sae):

@@ -3,13 +3,21 @@
 from collections.abc import Callable, Iterable
 
 from relp_sae.attribution.batches import batches, scored_in_batches
-from relp_sae.attribution.method import Method, method_named, methods
+from relp_sae.attribution.method import Method, method_named, methods, require_errors_held
 from relp_sae.errors import InputError
 from relp_sae.records import FeatureScores
 from relp_sae.records.scores import Base
 from relp_sae.run import PairedRun
 
-__all__ = ["Method", "attribute", "batches", "method_named", "methods", "scored_in_batches"]
+__all__ = [
+    "Method",
+    "attribute",
+    "batches",
+    "method_named",
+    "methods",
+    "require_errors_held",
+    "scored_in_batches",
+]
 
 
 def attribute(
@@ -25,10 +33,12 @@ def attribute(
     base of the denoising effect. Methods without a base point have the base ``both``.
 
     Raises:
-        InputError: unknown method, or a base that it does not have.
+        InputError: unknown method, a base that it does not have, or error terms that are held
+            where it cannot.
         RunError: a propagation rule did not act at every place of its role.
     """
     chosen = method_named(method)
+    require_errors_held([method], run)
     at = base or chosen.bases[0]
     if at not in chosen.bases:
         raise InputError(

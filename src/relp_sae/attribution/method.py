@@ -1,6 +1,6 @@
 """A method: estimates the effect of every unit without intervening."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,7 +38,7 @@ class Method:
 
     ``composite`` names the rules whose backward pass it uses, empty for none. ``with_count`` makes
     the variant with n steps, for methods that take steps (``NAME:n``). ``passes`` says what a
-    number of sites costs.
+    number of sites costs, and ``holds_errors`` whether it can hold the error terms of later SAEs.
     """
 
     scores: Scores
@@ -46,6 +46,7 @@ class Method:
     composite: str = ""
     with_count: Callable[[int], "Method"] | None = None
     passes: Callable[[int], Passes] = one_pass
+    holds_errors: bool = True
 
     @property
     def rows(self) -> int:
@@ -54,6 +55,23 @@ class Method:
 
 
 methods: Registry[Method] = Registry("method", "relp_sae.attribution")
+
+
+def require_errors_held(names: Iterable[str], run: PairedRun) -> None:
+    """Check that methods can do what a run asks of the error terms of later SAEs.
+
+    Raises:
+        InputError: the run holds error terms, and one of the methods cannot.
+    """
+    names = list(names)
+    able = [name for name in names if method_named(name).holds_errors]
+    if run.holds_errors and len(able) < len(names):
+        unable = ", ".join(name for name in names if name not in able)
+        raise InputError(
+            f"The error terms of later SAEs are to be {run.error_term}, for which there is no "
+            f"{unable}: its slopes are those between two runs of the model itself. Leave it away "
+            f"(--methods {','.join(able) or 'gradient'}), or give --error-term pass-through."
+        )
 
 
 def method_named(name: str) -> Method:

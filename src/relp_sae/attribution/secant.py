@@ -36,6 +36,9 @@ def secant(segments: int) -> Method:
     sites. With n, the straight path of x at the site is cut into n pieces, with a secant on each,
     and the slopes are averaged: still exact in sum, and ever nearer to integrated gradients. What
     passes the site by moves along, so that the ends are the two runs there too.
+
+    Error terms of later SAEs cannot be held: with them at the corrupted run's, the end of every
+    site's path is another run, which is not the clean one.
     """
 
     def scores(run: PairedRun, pairs: Sequence[int], _base: Base) -> list[np.ndarray]:
@@ -49,7 +52,7 @@ def secant(segments: int) -> Method:
         rows = 2 if segments == 1 else (segments + 1) * sites
         return Passes(rows, rows)
 
-    return Method(scores, ("both",), "secant", secant, passes)
+    return Method(scores, ("both",), "secant", secant, passes, holds_errors=False)
 
 
 def _between_the_runs(run: PairedRun, pairs: Sequence[int]) -> SiteSlopes:

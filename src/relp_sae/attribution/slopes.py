@@ -18,15 +18,19 @@ from relp_sae.attribution.activations import (
     activations,
     entry_of,
 )
-from relp_sae.models import at_sites, read_up_to, started_at
+from relp_sae.models import at_sites, forward_order, read_up_to, started_at
 from relp_sae.records import Site
 from relp_sae.rules import composites
 from relp_sae.run import PairedRun
 from relp_sae.run.readout import Readout, readout
+from relp_sae.saes import Dictionary, HeldErrors
+from relp_sae.saes.dictionary import reconstruction
 from relp_sae.tensors import Logits
 
 PairSlopes = Float[Tensor, "pair pos width"]
 """d metric / d x of each pair."""
+
+NOTHING_HELD = HeldErrors()
 
 SiteSlopes = dict[Site, Float[Tensor, "pair pos _"]]
 """d metric / d x of each pair at each site; their widths may differ."""
@@ -35,11 +39,17 @@ SiteSlopes = dict[Site, Float[Tensor, "pair pos _"]]
 def composite_slopes(
     run: PairedRun, pairs: Sequence[int], composite: str, prompts: Prompts
 ) -> SiteSlopes:
-    """d metric / d x at every site under a composite, averaged over each pair's prompts."""
-    entry, read = entry_of(run.sites[0]), readout(run, pairs)
+    """d metric / d x at every site under a composite, averaged over each pair's prompts.
+
+    Where the run holds error terms they are constants, and slopes pass a later site through its
+    features alone: the derivative of decode(encode(x)), with the features active that are.
+    """
+    # Held errors before a site do not matter to its slope: those behind the first serve all.
+    held = HeldErrors(run.held(run.sites[0]))
+    entry, read = _first_entry(run.sites[0], held), readout(run, pairs)
     x = activations(run, pairs, prompts, [entry])[entry]
     with composites[composite].applied(run.model, first_block=entry.layer):
-        slopes = added_slopes(read, entry, x, nothing_added(run, x), sum_of_metrics(read))
+        slopes = added_slopes(read, entry, x, nothing_added(run, x), sum_of_metrics(read), held)
     return {site: g.unflatten(0, (len(pairs), -1)).mean(1) for site, g in slopes.items()}
 
 
@@ -47,15 +57,33 @@ def path_slopes(run: PairedRun, pairs: Sequence[int], site: Site, points: int) -
     """The mean true slope at ``site`` over the midpoints of ``points`` pieces of the path of x.
 
     Point t in [0, 1] is the corrupted run with x_corrupted + t (x_clean - x_corrupted) at the
-    site, at all positions together.
+    site, at all positions together. Error terms that the run holds are the corrupted run's.
     """
     corrupted, clean = activations(run, pairs, BOTH, [site])[site].unflatten(0, (-1, 2)).unbind(1)
     t = (torch.arange(points, device=clean.device, dtype=clean.dtype) + 0.5) / points
-    entry, read = entry_of(site), readout(run, pairs)
+    held = _corrupted_errors(run, pairs, run.held(site), points)
+    entry, read = _first_entry(site, held), readout(run, pairs)
     x = activations(run, pairs, ("corrupted",), [entry])[entry].repeat_interleave(points, dim=0)
     added = {site: along(t, clean - corrupted)}
-    slopes = added_slopes(read, entry, x, added, sum_of_metrics(read))
+    slopes = added_slopes(read, entry, x, added, sum_of_metrics(read), held)
     return slopes[site].unflatten(0, (len(pairs), points)).mean(1)
+
+
+def _corrupted_errors(
+    run: PairedRun, pairs: Sequence[int], dictionaries: Sequence[Dictionary], rows: int
+) -> HeldErrors:
+    """The error terms of the corrupted run of each pair, for its ``rows``."""
+    errors = {}
+    for one in dictionaries:
+        x = activations(run, pairs, ("corrupted",), list({one.reads, one.site}))
+        error = x[one.site] - reconstruction(one, x[one.reads])
+        errors[one.site] = error.repeat_interleave(rows, dim=0)
+    return HeldErrors(dictionaries, lambda site, _error: errors[site])
+
+
+def _first_entry(site: Site, held: HeldErrors) -> Site:
+    """Where a pass has to start: before ``site``, and what held dictionaries read."""
+    return entry_of(min([site, *(one.reads for one in held.dictionaries)], key=forward_order))
 
 
 def along(t: Float[Tensor, "point"], change: PairSlopes) -> Float[Tensor, "row pos width"]:
@@ -79,14 +107,16 @@ def added_slopes(
     x: RowResid,
     added: Mapping[Site, Tensor],
     total: Callable[[Logits], Tensor],
+    held: HeldErrors = NOTHING_HELD,
 ) -> RowSites:
     """The slope of ``total`` of the last logits with respect to what is added at each site.
 
-    The pass starts at the block that ``entry`` enters, with ``x`` there; no site is earlier.
+    The pass starts at the block that ``entry`` enters, with ``x`` there; no site is earlier. In it
+    the error terms of ``held`` are held.
     """
     model = read.run.model
     leaves = {site: tensor.requires_grad_() for site, tensor in added.items()}
-    additions = {site: _constant(leaf) for site, leaf in leaves.items()}
+    additions = held.beside({site: _constant(leaf) for site, leaf in leaves.items()})
     # Which tokens these are does not matter: the blocks that would read them are not run.
     tokens = torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
     end = Site(model.n_layers - 1, "resid_post")

@@ -98,6 +98,15 @@ BaseOption = Annotated[
     str,
     Option("--base", help="Run at which slopes are taken: corrupted, clean or both."),
 ]
+ErrorTerm = Annotated[
+    str,
+    Option(
+        "--error-term",
+        help="With several SAEs, the error terms of later ones when a unit of an earlier one is "
+        "changed: pass-through (they follow x: the model's own pass), or frozen (they stay those "
+        "of the run that is patched; needs --engine reference).",
+    ),
+]
 Seed = Annotated[int, Option(min=0, help="Seed of the pairs and of the resampling.")]
 Device = Annotated[str, Option(help="cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[

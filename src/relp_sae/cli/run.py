@@ -27,6 +27,7 @@ def run(
     tolerance: options.Tolerance = 0.1,
     curves: options.Curves = False,
     verify: options.Verify = 0,
+    error_term: options.ErrorTerm = "pass-through",
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
@@ -55,17 +56,10 @@ def run(
 
         relp-sae run --model gpt2 --sae gpt2-small-res-jb/blocks.8.hook_resid_pre
     """
+    folder = _execute(**locals())
+
     from relp_sae.cli.terminal import print_agreement
 
-    folder = _execute(
-        model=model, sae=sae, site=site, units=units,
-        task=task, n=n, metric=metric, methods=methods,
-        truths=truths, base=base, permutations=permutations, tolerance=tolerance, curves=curves,
-        verify=verify, seed=seed, device=device, dtype=dtype, engine=engine, memory=memory,
-        bootstrap=bootstrap, skip_bad=skip_bad,
-        allow_pickle=allow_pickle, trust_remote_code=trust_remote_code,
-        allow_other_model=allow_other_model, out=out,
-    )  # fmt: skip
     print_agreement(folder)
 
 
@@ -80,6 +74,7 @@ def attribute(
     methods: options.Methods = options.DEFAULT_METHODS,
     base: options.BaseOption = "both",
     verify: options.Verify = 0,
+    error_term: options.ErrorTerm = "pass-through",
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
@@ -103,16 +98,10 @@ def attribute(
 
         relp-sae attribute --methods secant --verify 256
     """
+    folder = _execute(**locals(), truths="")
+
     from relp_sae.cli.terminal import print_certificates, print_scores
 
-    folder = _execute(
-        model=model, sae=sae, site=site, units=units,
-        task=task, n=n, metric=metric, methods=methods,
-        truths="", base=base, verify=verify, seed=seed, device=device, dtype=dtype,
-        engine=engine, memory=memory, skip_bad=skip_bad,
-        allow_pickle=allow_pickle, trust_remote_code=trust_remote_code,
-        allow_other_model=allow_other_model, out=out,
-    )  # fmt: skip
     print_scores(folder)
     print_certificates(folder)
 
@@ -128,6 +117,7 @@ def patch(
     truths: options.Truths = options.DEFAULT_TRUTHS,
     permutations: options.Permutations = 16,
     tolerance: options.Tolerance = 0.1,
+    error_term: options.ErrorTerm = "pass-through",
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
@@ -147,15 +137,10 @@ def patch(
 
         relp-sae patch --truths shapley --permutations 32
     """
+    folder = _execute(**locals(), methods="")
+
     from relp_sae.cli.terminal import print_scores
 
-    folder = _execute(
-        model=model, sae=sae, site=site, units=units, task=task, n=n, metric=metric, methods="",
-        truths=truths, permutations=permutations, tolerance=tolerance, seed=seed, device=device,
-        dtype=dtype, engine=engine, memory=memory, skip_bad=skip_bad,
-        allow_pickle=allow_pickle, trust_remote_code=trust_remote_code,
-        allow_other_model=allow_other_model, out=out,
-    )  # fmt: skip
     print_scores(folder)
 
 
@@ -188,14 +173,10 @@ def nodes(
 
         relp-sae nodes --model gpt2 --n 100
     """
+    folder = _execute(**locals(), units="nodes")
+
     from relp_sae.cli.terminal import print_agreement
 
-    folder = _execute(
-        model=model, sae=None, units="nodes", task=task, n=n, metric=metric, methods=methods,
-        truths=truths, seed=seed, device=device, dtype=dtype, engine=engine, memory=memory,
-        bootstrap=bootstrap, skip_bad=skip_bad,
-        allow_pickle=allow_pickle, trust_remote_code=trust_remote_code, out=out,
-    )  # fmt: skip
     print_agreement(folder)
 
 
@@ -210,6 +191,7 @@ def regimes(
     truths: options.Truths = options.DEFAULT_TRUTHS,
     permutations: options.Permutations = 16,
     tolerance: options.Tolerance = 0.1,
+    error_term: options.ErrorTerm = "pass-through",
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
@@ -233,29 +215,21 @@ def regimes(
 
         relp-sae regimes --model gpt2
     """
+    given = dict(locals())
     from relp_sae.cli.terminal import print_regimes
 
     units = "nodes" if not sae and model != options.DEFAULT_MODEL else "features"
     if units == "nodes" and methods == options.DEFAULT_METHODS:
-        methods = options.NODE_METHODS
-    folder = _execute(
-        model=model, sae=sae, site=site, units=units,
-        task=task, n=n, metric=metric, methods=methods,
-        truths=truths, permutations=permutations, tolerance=tolerance, scales=SCALES,
-        set_sizes=SET_SIZES, seed=seed, device=device, dtype=dtype, engine=engine, memory=memory,
-        bootstrap=bootstrap, skip_bad=skip_bad,
-        allow_pickle=allow_pickle, trust_remote_code=trust_remote_code,
-        allow_other_model=allow_other_model, out=out,
-    )  # fmt: skip
-    print_regimes(folder)
+        given["methods"] = options.NODE_METHODS
+    print_regimes(_execute(**given, units=units, scales=SCALES, set_sizes=SET_SIZES))
 
 
 def _execute(
     *,
     model: str,
-    sae: list[str] | None,
+    sae: list[str] | None = None,
     site: str = "",
-    units: str,
+    units: str = "features",
     methods: str,
     truths: str,
     base: str = "both",
@@ -263,7 +237,11 @@ def _execute(
     out: Path | None,
     **settings: object,
 ) -> "RunFolder":
-    """Make the config, run it with progress on the terminal, and return the finished folder."""
+    """Make the config, run it with progress on the terminal, and return the finished folder.
+
+    The commands call it with all of their options, by name; ``settings`` are those that are named
+    as in the config.
+    """
     options.one_of(base, ("corrupted", "clean", "both"), "--base")
     options.one_of(units, options.UNITS, "--units")
     needed = units == "features" or bool(sae)

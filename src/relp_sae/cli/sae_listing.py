@@ -80,7 +80,8 @@ def _one_release(name: str, model: str) -> list[str]:
     ]
     remarks = _remarks(release)
     return [
-        f"For {release.model}{f' ({remarks})' if remarks else ''}; use with --sae:",
+        f"For {release.model}{f' ({remarks})' if remarks else ''}"
+        f"{'' if release.unusable else '; use with --sae'}:",
         *_columns(("RELEASE/ID", "SITE", "WIDTH", "L0"), rows),
     ]
 
@@ -115,7 +116,7 @@ def _remarks(release: Release) -> str:
     remarks = {
         "transcoders": release.transcoders,
         "pickles: --allow-pickle": release.pickled,
-        "not linear, cannot be used": release.format == "temporal",
+        f"not supported ({release.unusable})": bool(release.unusable),
     }
     return "; ".join(remark for remark, so in remarks.items() if so)
 

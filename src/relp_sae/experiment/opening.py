@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from relp_sae.attribution import method_named
+from relp_sae import patching
+from relp_sae.attribution import method_named, require_errors_held
 from relp_sae.errors import InputError
 from relp_sae.experiment.progress import Progress, silent
 from relp_sae.experiment.stages import Experiment, found_units
@@ -19,7 +20,7 @@ from relp_sae.patching import engines, longest_batch, require_precision, truths
 from relp_sae.records import Manifest, RunConfig, RunFolder
 from relp_sae.records.manifest import Provenance, Stage
 from relp_sae.run import PairedRun
-from relp_sae.saes import load_saes, whole_nodes
+from relp_sae.saes import error_terms, load_saes, whole_nodes
 from relp_sae.tasks.loaded import BadLine
 from relp_sae.tasks.loading import load_task
 
@@ -59,6 +60,7 @@ def _require_names(config: RunConfig) -> None:
     for name in config.truths:
         truths[name]
     engines[config.engine]
+    error_terms[config.error_term]
     if _intervenes(config):
         require_precision(config.dtype)
     if config.verify:
@@ -88,11 +90,20 @@ def _load(config: RunConfig) -> tuple[PairedRun, tuple[BadLine, ...]]:
     else:
         dictionaries = load_saes(config.saes, sites=config.sites or None, **weights)
     task = load_task(config.task, model.tokenizer, config.n, config.seed, config.skip_bad)
-    run = PairedRun(model, dictionaries, task.pairs, metric, config.allow_other_model)
+    run = PairedRun(
+        model,
+        dictionaries,
+        task.pairs,
+        metric,
+        allow_other_model=config.allow_other_model,
+        error_term=config.error_term,
+    )
+    require_errors_held(config.methods, run)
     assert run.kept  # measures every pair; raises where the model gets none right
     if _intervenes(config):  # a budget that is too small is known before anything is measured
         longest = max(len(run.pairs[pair].clean_ids) for pair in run.kept)
         longest_batch(model, longest, config.memory)
+        patching.require_errors_held(engines[config.engine](config.memory), run)
     return run, task.dropped
 
 

@@ -3,7 +3,14 @@
 from relp_sae.models.blocks import BlockCall, block_calls, started_at
 from relp_sae.models.language_model import LanguageModel
 from relp_sae.models.loading import load_model, load_tokenizer
-from relp_sae.models.sites import Addition, at_sites, forward_order, read_sites, read_up_to
+from relp_sae.models.sites import (
+    Addition,
+    at_sites,
+    forward_order,
+    in_turn,
+    read_sites,
+    read_up_to,
+)
 
 __all__ = [
     "Addition",
@@ -12,6 +19,7 @@ __all__ = [
     "at_sites",
     "block_calls",
     "forward_order",
+    "in_turn",
     "load_model",
     "load_tokenizer",
     "read_sites",

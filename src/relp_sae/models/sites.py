@@ -7,7 +7,7 @@ where replacing the input of the second norm would leave the skip connection unt
 added at mlp_in or mlp_normalized reaches the MLP and not the stream beside it.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -44,6 +44,24 @@ def at_sites(model: LanguageModel, additions: Mapping[Site, Addition]) -> Iterat
             for handle in _attach(model, site, additions[site]):
                 hooks.callback(handle.remove)
         yield
+
+
+def in_turn(*additions: Mapping[Site, Addition]) -> dict[Site, Addition]:
+    """Several additions at a site as one; each is shown what those before it added there."""
+    sites = dict.fromkeys(site for one in additions for site in one)
+    return {site: _in_turn([one[site] for one in additions if site in one]) for site in sites}
+
+
+def _in_turn(parts: Sequence[Addition]) -> Addition:
+    def add(x: Tensor) -> Tensor | None:
+        total = None
+        for part in parts:
+            added = part(x if total is None else x + total)
+            if added is not None:
+                total = added if total is None else total + added
+        return total
+
+    return add
 
 
 def read_sites(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from relp_sae.patching.curves import pair_curves
-from relp_sae.patching.engine import Engine, engines
+from relp_sae.patching.engine import Engine, engines, require_errors_held
 from relp_sae.patching.memory import longest_batch, parse_memory
 from relp_sae.patching.single_units import Change, step_effects
 from relp_sae.patching.sweep import scaled_effects, set_effects
@@ -39,6 +39,7 @@ __all__ = [
     "pair_curves",
     "parse_memory",
     "patch",
+    "require_errors_held",
     "require_precision",
     "scaled_effects",
     "set_effects",

@@ -12,10 +12,16 @@ from relp_sae.patching.engine import Changes, engines
 from relp_sae.patching.interventions import Interventions, Rows
 from relp_sae.patching.memory import longest_batch
 from relp_sae.run import PairedRun
+from relp_sae.saes import HeldErrors
 
 
 class ReferenceEngine:
-    """Whole prompts, batched; nothing is restarted, kept or left out."""
+    """Whole prompts, batched; nothing is restarted, kept or left out.
+
+    Error terms that are held are those of the unchanged run, row 0 of each batch.
+    """
+
+    holds_errors = True
 
     def __init__(self, memory: int | None = None) -> None:
         self.memory = memory
@@ -41,7 +47,8 @@ class ReferenceEngine:
         # Row 0 is the unchanged run, so that both terms come from the same computation.
         added = steps.new_zeros(1 + len(rows), ids.shape[1], steps.shape[2])
         added[1:, start : start + steps.shape[1]] = steps
-        with at_sites(run.model, {one.site: lambda _x: added}):
+        held = HeldErrors(run.held(one.site), hold=lambda _site, error: error[:1])
+        with at_sites(run.model, held.beside({one.site: lambda _x: added})):
             logits = run.model.last_logits(ids.expand(len(added), -1))
         values = run.metric_of(one.pair, logits).double().cpu()
         return values[1:] - values[0]

@@ -6,7 +6,10 @@ from pathlib import Path
 from relp_sae.errors import InputError
 from relp_sae.records.folder import RunFolder
 
-_SAME = ("model", "units", "saes", "sites", "task", "n", "metric", "seed", "dtype", "skip_bad")
+_SAME = (
+    *("model", "units", "saes", "sites", "error_term", "task", "n", "metric", "seed", "dtype"),
+    "skip_bad",
+)
 """Settings that say what a run is about."""
 
 

@@ -31,6 +31,7 @@ class RunConfig(_Record):
     methods: tuple[str, ...]
     truths: tuple[str, ...]
     base: Base
+    error_term: str = "pass-through"  # of later SAEs, when a unit of an earlier one is changed
     seed: int = Field(ge=0)
     device: str
     dtype: str

@@ -21,7 +21,7 @@ from relp_sae.report.curves import curves_section
 from relp_sae.report.regimes import regimes_section
 from relp_sae.report.seed import seed_section
 from relp_sae.report.verdict import answer
-from relp_sae.report.wording import ASKS, listed, number, percent
+from relp_sae.report.wording import ASKS, ERROR_TERMS, listed, number, percent
 
 RELP_TABLE = (
     "This is the question of RelP's own table (Jafari et al. 2025, arXiv 2508.21258): on GPT-2 "
@@ -76,6 +76,7 @@ def question(records: Records) -> Section:
             f"prompt pairs asked for, seed {config.seed}; behaviour metric `{config.metric}`.",
             "A **positive** score means that the unit supports the answer, in the unit of the "
             f"metric. {_unit_meaning(records)}",
+            *_error_terms(records),
         ),
     )
 
@@ -88,6 +89,17 @@ def _units_at(records: Records) -> str:
         return f"{records.words.kind} at {len(found)} sites ({kinds} of its layers)"
     saes = listed([f"`{one}`" for one in records.manifest.config.saes])
     return f"SAEs {saes} at {listed([f'`{site}`' for site in sorted(found)])}"
+
+
+def _error_terms(records: Records) -> list[str]:
+    """What the error terms of later SAEs do, where there are several SAEs."""
+    config = records.manifest.config
+    if len(records.manifest.sae_quality) < 2 or config.error_term not in ERROR_TERMS:
+        return []
+    return [
+        "When a unit of one SAE is changed, the error terms of the SAEs at later sites "
+        f"{ERROR_TERMS[config.error_term]} (`{config.error_term}`)."
+    ]
 
 
 def _unit_meaning(records: Records) -> str:
@@ -223,6 +235,7 @@ def repeat(manifest: Manifest) -> Section:
             Code(made_by.command),
             f"Started {made_by.started} on {made_by.platform}, device `{manifest.config.device}`, "
             f"`{manifest.config.dtype}`.",
+            setup_tables.settings_table(manifest.config),
             setup_tables.weights_table(manifest),
             setup_tables.versions_table(made_by),
         ),

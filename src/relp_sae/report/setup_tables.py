@@ -11,6 +11,7 @@ from relp_sae.records.manifest import (
     Manifest,
     Provenance,
     RoleAudit,
+    RunConfig,
     SaeQuality,
     Stage,
 )
@@ -60,6 +61,17 @@ def sae_table(quality: Mapping[str, SaeQuality]) -> Table:
         *(f"error share, {truth}" for truth in truths),
     )
     return table("SAE quality on the pairs used", header, rows)
+
+
+def settings_table(config: RunConfig) -> Table:
+    """How runs were computed, and what was held in them."""
+    rows = [
+        *([("error terms of later SAEs", config.error_term)] if config.units == "features" else []),
+        ("engine", config.engine),
+        ("slopes at", config.base),
+        ("seed", config.seed),
+    ]
+    return table("Settings", ("setting", "value"), rows, labels=2)
 
 
 def weights_table(manifest: Manifest) -> Table:

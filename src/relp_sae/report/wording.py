@@ -24,6 +24,13 @@ ASKS = {
 }
 """What a truth asks."""
 
+ERROR_TERMS = {
+    "pass-through": "follow x, so that the pass is the model's own",
+    "frozen": "stay those of the run that is patched, so that effects reach those sites through "
+    "features only; in estimates they are constants",
+}
+"""What a choice for the error terms of later SAEs does."""
+
 
 @dataclass(frozen=True)
 class UnitWords:

@@ -11,13 +11,20 @@ from torch import Tensor
 from relp_sae.errors import InputError
 from relp_sae.metrics.metric import Metric
 from relp_sae.models import LanguageModel, forward_order
-from relp_sae.records import FeatureScores, MeasuredPair, PromptPair, Site, Units
+from relp_sae.records import (
+    WHOLE_NODE,
+    FeatureScores,
+    MeasuredPair,
+    PromptPair,
+    Site,
+    Units,
+)
 from relp_sae.records.scores import Base, Kind
 from relp_sae.run.activations import Activations
 from relp_sae.run.measurement import PairBehaviour, answers_and_foils
 from relp_sae.run.recent import Recent
 from relp_sae.run.steps import PairSteps, Seen, pair_steps
-from relp_sae.saes import Dictionary, require_fit, require_same_model
+from relp_sae.saes import Dictionary, error_terms, require_fit, require_same_model
 from relp_sae.tensors import Logits, PerExample, Tokens
 
 STEP_BYTES = 2**29
@@ -30,11 +37,13 @@ class PairedRun:
 
     Pairs that the model gets wrong (the foil's logit is above the answer's on the clean prompt)
     are measured but dropped. ``allow_other_model`` is for SAEs that were trained on another model
-    and are carried over on purpose.
+    and are carried over on purpose. ``error_term`` names what becomes of the error terms of later
+    SAEs when a unit is changed (see ``saes.error_term``).
 
     Raises:
         InputError: no dictionary or pair, a dictionary that does not fit the model or was trained
-            on another, or no pair that the model gets right.
+            on another, no pair that the model gets right, an unknown name, or error terms to be
+            held where the units are whole nodes.
     """
 
     model: LanguageModel
@@ -42,6 +51,7 @@ class PairedRun:
     pairs: Sequence[PromptPair]
     metric: Metric
     allow_other_model: bool = False
+    error_term: str = "pass-through"
 
     def __post_init__(self) -> None:
         if not self.dictionaries or not self.pairs:
@@ -51,6 +61,11 @@ class PairedRun:
             require_same_model(dictionary, self.model, allow_other=self.allow_other_model)
         for pair in self.pairs:
             self._require_room(pair)
+        if self.holds_errors and any(d.remainder == WHOLE_NODE for d in self.dictionaries.values()):
+            raise InputError(
+                f"The error term '{self.error_term}' is for SAEs: of whole nodes everything is "
+                "error, so that nothing would reach a later one. Use pass-through."
+            )
 
     def _require_room(self, pair: PromptPair) -> None:
         config, length = self.model.config, len(pair.clean_ids)
@@ -71,6 +86,15 @@ class PairedRun:
     def sites(self) -> list[Site]:
         """The sites of the units, in the order of the forward pass."""
         return sorted(self.dictionaries, key=forward_order)
+
+    def held(self, site: Site) -> list[Dictionary]:
+        """The dictionaries whose error terms do not follow when a unit at ``site`` is changed."""
+        return error_terms[self.error_term](site, self.dictionaries.values())
+
+    @property
+    def holds_errors(self) -> bool:
+        """Is any error term held? With one SAE none is, whatever ``error_term`` says."""
+        return any(self.held(site) for site in self.dictionaries)
 
     @property
     def recorded(self) -> list[Site]:

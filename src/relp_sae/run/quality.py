@@ -112,14 +112,15 @@ def error_share(truth: FeatureScores, site: str) -> float:
 def completeness(run: PairedRun, estimate: FeatureScores) -> dict[str, Completeness]:
     """How far an estimate's scores are from adding up to m(clean) - m(corrupted), by site.
 
-    Only at resid_* sites, through which the whole effect passes; a pair whose two metrics are
-    equal has no relative error and is left out.
+    Only at resid_* sites, through which the whole effect passes, and not where a later SAE's error
+    term is held, which keeps some of it back; a pair whose two metrics are equal has no relative
+    error and is left out.
     """
     units, found = estimate.units, {}
     totals = np.array([one.clean_metric - one.corrupted_metric for one in run.measured])
     asked = np.array([pair for pair in run.kept if totals[pair]], dtype=int)
     for site in run.sites:
-        if not site.kind.startswith("resid") or not len(asked):
+        if not site.kind.startswith("resid") or run.held(site) or not len(asked):
             continue
         here = units.site == str(site)
         sums = np.bincount(units.pair[here], estimate.score[here], minlength=len(totals))

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from sae_lens import SAE
 
 from relp_sae.models.weights import weights_sha256
@@ -49,7 +48,6 @@ class SaeLensDictionary:
     def d_in(self) -> int:
         return self.sae.cfg.d_in
 
-    @torch.no_grad()
     def encode(self, x: Resid) -> Code:
         features = self.sae.encode(self.as_trained(x))
         scale = self._scale()
@@ -57,7 +55,7 @@ class SaeLensDictionary:
         # position of zeros is enough, for s(x) and what else depends on x is in that state.
         offset = self.sae.decode(features.new_zeros(1, self.d_sae))
         if scale is not None:
-            features *= scale
+            features = features * scale
         return Code(features, offset.expand_as(x))
 
     def decode(self, code: Code) -> Resid:

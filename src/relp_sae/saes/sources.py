@@ -147,6 +147,12 @@ def _from_registry(source: str, reading: Reading) -> Callable[[], SAE]:
             "(see: relp-sae list saes --model MODEL)."
         )
     release = releases()[name]
+    if release.unusable:
+        raise InputError(
+            f"{source} cannot be used ({release.unusable}), and one feature's effect here is a row "
+            "of its decoder at one site. Use an SAE or a transcoder of one layer "
+            f"(see: relp-sae list saes --model {release.model})."
+        )
     known = [one.id for one in release.saes]
     if sae_id not in known:
         raise InputError(

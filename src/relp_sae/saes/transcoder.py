@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from sae_lens import SkipTranscoder
 
 from relp_sae.saes.dictionary import Code
@@ -23,7 +22,6 @@ class SaeLensTranscoder(SaeLensDictionary):
     unit of its own, so no factor goes into the features.
     """
 
-    @torch.no_grad()
     def encode(self, x: Resid) -> Code:
         x = self.as_trained(x)
         features = self.sae.encode(x)

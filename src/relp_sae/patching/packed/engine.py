@@ -15,7 +15,7 @@ from relp_sae.models import LanguageModel
 from relp_sae.models.family import Role
 from relp_sae.models.memory import out_of_memory
 from relp_sae.models.products import Products
-from relp_sae.patching.engine import Changes, engines
+from relp_sae.patching.engine import Changes, engines, require_errors_held
 from relp_sae.patching.interventions import Interventions
 from relp_sae.patching.memory import longest_batch
 from relp_sae.patching.packed.attention import PackedAttention
@@ -52,6 +52,7 @@ class PackedEngine:
     @torch.no_grad()
     def changes(self, run: PairedRun, interventions: Sequence[Interventions]) -> list[Changes]:
         """See `Engine`."""
+        require_errors_held(self, run)
         found = [torch.zeros(len(one.starts), dtype=torch.float64) for one in interventions]
         longest = max(len(run.pairs[one.pair].clean_ids) for one in interventions)
         limit = longest_batch(run.model, longest, self.memory)
