@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from relp_sae.features.passages import Passage
 from relp_sae.records.features import Context
@@ -21,7 +21,8 @@ class Strongest:
     """
 
     def __init__(self, features: int, contexts: int) -> None:
-        self.tokens = 0
+        self.tokens = 0  # that were read
+        self._looked_at = 0
         self.documents = 0
         self.largest = np.zeros(features)
         self._contexts = contexts
@@ -29,26 +30,32 @@ class Strongest:
         self._found: list[dict[tuple[str, str, str], float]] = [{} for _ in range(features)]
         self._start_document()
 
-    def add(self, passage: Passage, first: int, acts: Float[np.ndarray, "token features"]) -> None:
-        """Take in the activations at the tokens of a passage from its token ``first`` on."""
+    def add(
+        self,
+        passage: Passage,
+        tokens: Int[np.ndarray, "token"],
+        acts: Float[np.ndarray, "token features"],
+    ) -> None:
+        """Take in the activations at some tokens of a passage, named by their numbers in it."""
         if self._document != passage.document:
             self._end_document()
             self._document = passage.document
             self.documents += 1
-        self.tokens += len(acts)
-        if not len(acts):
+        self.tokens += len(passage.ids)
+        if not len(tokens):
             return
+        self._looked_at += len(tokens)
         self._active += (acts != 0).sum(0)
         at = abs(acts).argmax(0)
         found = np.take_along_axis(acts, at[None], axis=0)[0]
         for feature in np.flatnonzero(abs(found) > abs(self._value)).tolist():
-            self._place[feature] = (passage, first + int(at[feature]))
+            self._place[feature] = (passage, int(tokens[at[feature]]))
             self._value[feature] = found[feature]
 
     @property
     def density(self) -> Float[np.ndarray, "features"]:
-        """The share of the tokens at which each feature is active."""
-        return self._active / max(1, self.tokens)
+        """The share of the tokens looked at, at which each feature is active."""
+        return self._active / max(1, self._looked_at)
 
     def contexts(self) -> list[tuple[Context, ...]]:
         """The strongest places of each feature, strongest first."""

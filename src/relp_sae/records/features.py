@@ -49,8 +49,9 @@ class FeatureCard:
     """One feature: where it acts in the run, what it fires on in text, and what it promotes.
 
     ``pairs`` and ``units`` count the pairs and the (pair, position)s at which it differs between
-    the two runs. ``density`` is the share of the text's tokens at which it is active, ``largest``
-    its activation of the largest size there (0 if it is never active). ``promoted`` and
+    the two runs. ``density`` is the share of the text's tokens (but for outliers and the first of a
+    passage) at which it is active, ``largest`` its activation of the largest size there (0 if it is
+    never active). ``promoted`` and
     ``suppressed`` are the tokens whose logits it moves up and down most, the strongest first; none
     where nothing at the site is added to the stream.
     """

@@ -1,6 +1,7 @@
 """One list of sections, written twice: as Markdown, and as one page that loads nothing."""
 
 import base64
+import html
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -53,7 +54,7 @@ def _markdown_plain(text: str) -> str:
     >>> _markdown_plain("a *b* <i>")
     'a \\\\*b\\\\* &lt;i&gt;'
     """
-    return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", str(escape(text)))
+    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", html.escape(text, quote=False))
 
 
 def _markdown_code(text: str) -> str:

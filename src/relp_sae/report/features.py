@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from relp_sae.records import CardScore, FeatureCard, FeatureCards
 from relp_sae.report.blocks import Card, Quote, Section, Table
-from relp_sae.report.wording import is_baseline, listed, number, percent, visible
+from relp_sae.report.wording import is_baseline, listed, number, visible
 
-SHOWN_TOKENS = 5
-"""Tokens and words in a cell of the table."""
+SHOWN_TOKENS = 4
+"""Promoted tokens in a cell of the table."""
 
-WORDS = 30
+WORDS = 24
 """The most characters before the marked token, and after it, in a cell."""
 
 
@@ -44,24 +44,21 @@ def leading(found: FeatureCards) -> list[FeatureCard]:
 
 
 def feature_table(found: FeatureCards, cards: Sequence[FeatureCard]) -> Table:
-    """One row per feature: its ranks, the tokens it promotes, and its strongest context."""
-    labels = [one.label for one in cards[0].scores if one.label in found.ranked_by][:3]
-    header = ("feature", "density", "promotes", "fires on", *(f"rank by {one}" for one in labels))
-    rows = []
-    for card in cards:
-        ranks = {one.label: str(one.rank) for one in card.scores}
-        promoted = " ".join(repr(one.token) for one in card.promoted[:SHOWN_TOKENS])
-        rows.append(
-            (
-                card.name,
-                percent(card.density),
-                visible(promoted) or "-",
-                _short(card),
-                *(ranks[label] for label in labels),
-            )
-        )
-    caption = f"The top {found.top} features of each truth, on {found.tokens:,} tokens of text"
-    return Table(caption, header, tuple(rows), labels=4)
+    """One row per feature: its ranks, the tokens that it promotes, and its strongest context."""
+    rows = [(card.name, _ranks(card, found.top), _promoted(card), _short(card)) for card in cards]
+    caption = f"The strongest features, and what they fire on in {found.tokens:,} tokens of text"
+    return Table(caption, ("feature", "rank", "promotes", "fires on"), tuple(rows), labels=4)
+
+
+def _ranks(card: FeatureCard, top: int) -> str:
+    """Its ranks by the truths, or where there is none by the estimates that it leads."""
+    truths = [one for one in card.scores if one.kind == "truth"]
+    shown = truths or [one for one in card.scores if one.rank <= top and not is_baseline(one.name)]
+    return ", ".join(f"{one.label} {one.rank}" for one in shown)
+
+
+def _promoted(card: FeatureCard) -> str:
+    return visible(" ".join(repr(one.token) for one in card.promoted[:SHOWN_TOKENS])) or "-"
 
 
 def _short(card: FeatureCard) -> str:
@@ -78,7 +75,7 @@ def _explained(found: FeatureCards) -> tuple[str, ...]:
         f"each of {listed([f'`{one}`' for one in found.ranked_by])}; error units are left out.",
         f"**Fires on**: the places of the largest activation in {found.tokens:,} tokens of "
         f"{found.documents:,} documents, one a document, with the token that it fires at marked. "
-        "The density is the share of the tokens at which the feature is active at all.",
+        "The first token of a passage and tokens with outlying activations are left out.",
         "**Promotes** and **suppresses**: the tokens whose logits the feature's decoder row moves "
         "most when it is added to the stream at the end, past all later blocks, with the final "
         f"norm's weight and its scale held at {number(found.norm_scale)} (mean over clean "
@@ -102,7 +99,7 @@ def _card(card: FeatureCard) -> Card:
         ),
     ]
     tokens = [
-        (name, tuple(one.token for one in moved))
+        (f"{name} ({moved[0].logit:+.3f} to {moved[-1].logit:+.3f})", tuple(t.token for t in moved))
         for name, moved in (("Promotes", card.promoted), ("Suppresses", card.suppressed))
         if moved
     ]
