@@ -14,18 +14,18 @@ from relp_sae.saes import load_saes
 LENGTH, CONTEXTS, FEATURES = 12, 3, [5, 0, 33, 60]
 
 
-def documents():
-    """Twenty texts of 5 to 44 words that the tiny tokenizer knows; one is there three times."""
+def documents(tokenizer):
+    """Twenty texts of 5 to 44 words, each of them one token; one text is there three times."""
     rng = np.random.default_rng(0)
-    names = ["Mary", "John", "Alice", "the", "store", "gave", "and", "to", "went", "a"]
-    texts = [" ".join(rng.choice(names, size=rng.integers(5, 45))) for _ in range(18)]
+    words = sorted(word for word in tokenizer.get_vocab() if word[:1] == " " and len(word) > 1)
+    texts = ["".join(rng.choice(words, size=rng.integers(5, 45))) for _ in range(18)]
     return [*texts, texts[3], texts[3]]
 
 
 def brute_force(model, dictionary, feature, outlier):
     """(|activation|, activation, marked text, document) of each document's strongest place."""
     best, active, looked_at = {}, 0, 0
-    for passage in passages(documents(), model.tokenizer, LENGTH):
+    for passage in passages(documents(model.tokenizer), model.tokenizer, LENGTH):
         ids = torch.tensor([[0, *passage.ids]])
         x = read_sites(model, [dictionary.reads], ids)[0][dictionary.reads][0, 1:]
         norms = x.norm(dim=-1)
@@ -56,14 +56,15 @@ def test_the_contexts_are_the_strongest_places_of_all(
     kept = reading.read_features(
         gpt2_model,
         {dictionary.site: (dictionary, FEATURES)},
-        passages(documents(), gpt2_model.tokenizer, LENGTH),
+        passages(documents(gpt2_model.tokenizer), gpt2_model.tokenizer, LENGTH),
         CONTEXTS,
         seen.append,
     )[dictionary.site]
     contexts = kept.contexts()
+    assert max(map(len, contexts)) == CONTEXTS
     for i, feature in enumerate(FEATURES):
         expected, density = brute_force(gpt2_model, dictionary, feature, outlier)
-        assert len(expected) == CONTEXTS
+        assert expected
         assert [(c.before, c.token, c.after) for c in contexts[i]] == [w for _, w in expected]
         values = [value for value, _ in expected]
         np.testing.assert_allclose([c.activation for c in contexts[i]], values, rtol=1e-4)
@@ -74,7 +75,8 @@ def test_the_contexts_are_the_strongest_places_of_all(
 
 
 def test_passages_are_the_documents_cut_and_their_windows_the_text(gpt2_model):
-    tokenizer, texts = gpt2_model.tokenizer, [*documents()[:3], "John " * 2500]
+    tokenizer = gpt2_model.tokenizer
+    texts = [*documents(tokenizer)[:3], "John " * 2500]
     found = list(passages(texts, tokenizer, LENGTH))
     assert max(len(one.ids) for one in found) == LENGTH
     assert found[-1].document == 4  # the last text is too long to be one document
@@ -98,5 +100,6 @@ def test_features_rank_by_the_summed_size_of_their_scores():
     assert ranking.top(5) == [four, seven, nine]
     assert tuple(ranking.rows[four]) == (4.5, pytest.approx((2.0 - 1.5 - 1.0) / 2), 2, 3)
     assert ranking.scores([seven])[seven].rank == 2
-    other = rank_features(FeatureScores("truth", "noise", "clean", units, score[::-1], 0 * ones))
-    assert top_features([ranking, other], 1) == [four, other.top(1)[0]]
+    score = np.array([0.1, 0.1, 0.1, 0.1, -5.0, 9.0])
+    other = rank_features(FeatureScores("truth", "noise", "clean", units, score, 0 * ones))
+    assert top_features([ranking, other], 1) == [four, nine]

@@ -46,12 +46,12 @@ def test_markdown_has_the_token_as_code_and_the_rest_as_text():
     code = "``<script>`*|�[1m↵``"
     assert f"- 3.25: before &lt;script&gt;\\`\\*\\|�\\[1m↵{code} after\n" in text
     assert f"- Promotes (+0.500 to +0.250): {code}, ` her`\n" in text
-    assert "### resid_pre.1 / 7\n\n- Differs in 2 pairs" in text
+    assert "### resid_pre.1/7\n\n- Differs in 2 pairs" in text
 
 
 def test_the_terminal_has_a_row_for_each_leading_feature():
     table = feature_table(FOUND, leading(FOUND))
     (row,) = table.rows
-    assert row[:2] == ("resid_pre.1 / 7", "noise 1")
+    assert row[:2] == ("resid_pre.1/7", "noise 1")
     assert row[2].endswith("' her'")
     assert "«<script>`*|�[1m↵» after" in row[3]

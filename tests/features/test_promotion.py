@@ -22,9 +22,9 @@ def scale_of(model, x):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2", "olmo2"])
-def test_logits_move_as_by_the_norm_and_the_head_with_the_norms_scale_held(load_tiny, family):
-    model = load_tiny(family, "float64")
+@pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2", "olmo2"])
+def test_logits_move_as_by_the_norm_and_the_head_with_the_norms_scale_held(load_tiny, name):
+    model = load_tiny(name, "float64")
     draw = torch.Generator().manual_seed(0)
     x, row = torch.randn(2, 32, generator=draw, dtype=torch.float64)
     norm, head = model.module(model.family.final_norm), model.module(model.family.unembed)

@@ -15,7 +15,7 @@ def run(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "run")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def text(tmp_path_factory):
     """Thirty documents of fifty words that the tiny tokenizer knows."""
     rng = np.random.default_rng(0)
@@ -48,14 +48,11 @@ def test_cards_are_saved_shown_and_reported(relp_sae, run, text):
     truth = next(one for one in first.scores if one.label == "denoise")
     mine = scores["denoise"].units.feature == first.feature
     assert truth.strength == pytest.approx(abs(scores["denoise"].score[mine]).sum())
-    assert f"resid_pre.1 / {first.feature}" in out
+    assert f"resid_pre.1/{first.feature}" in out
     page = (run / "report.html").read_text()
-    assert f"<h3>resid_pre.1 / {first.feature}</h3>" in page
+    assert f"<h3>resid_pre.1/{first.feature}</h3>" in page
     assert "<mark>" in page
-    assert f"### resid_pre.1 / {first.feature}" in (run / "report.md").read_text()
-    (run / "report.html").unlink()
-    assert relp_sae("report", run)[0] == 0
-    assert (run / "report.html").read_text() == page
+    assert f"### resid_pre.1/{first.feature}" in (run / "report.md").read_text()
 
 
 def test_by_default_every_estimate_but_the_baselines_and_every_truth_ranks(relp_sae, run, text):
@@ -113,9 +110,9 @@ def test_another_run_than_its_own_is_refused(relp_sae, run, text, change, senten
         (["--data", "short.txt"], "The text has 2 tokens, too few to show"),
     ],
 )
-def test_bad_input_is_a_sentence(relp_sae, run, text, monkeypatch, tmp_path, arguments, sentence):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "short.txt").write_text("Mary went")
+def test_bad_input_is_a_sentence(relp_sae, run, text, monkeypatch, arguments, sentence):
+    monkeypatch.chdir(run)
+    (run / "short.txt").write_text("Mary went")
     code, _, err = relp_sae("features", run, "--data", text, *arguments)
     assert code == 2
     assert sentence in err

@@ -70,11 +70,7 @@ class FeatureCard:
     @property
     def name(self) -> str:
         """Site and number, as shown to people."""
-        return f"{self.site} / {self.feature}"
-
-    def best_rank(self, kind: Literal["estimate", "truth"]) -> int:
-        """The best rank that a score of that kind gives it; very large where there is none."""
-        return min((one.rank for one in self.scores if one.kind == kind), default=2**31)
+        return f"{self.site}/{self.feature}"
 
 
 @dataclass(frozen=True)
