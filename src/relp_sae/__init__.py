@@ -13,6 +13,7 @@ from relp_sae.tasks import tasks
 if TYPE_CHECKING:
     from relp_sae.attribution import attribute, methods
     from relp_sae.faithfulness import compare
+    from relp_sae.features import CardSettings, feature_cards
     from relp_sae.models import load_model
     from relp_sae.patching import patch, truths
     from relp_sae.records import RunFolder
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from relp_sae.saes import error_terms, load_saes
 
 _ROOMS = {
+    "CardSettings": "features",
     "PairedRun": "run",
     "RunFolder": "records",
     "attribute": "attribution",
     "compare": "faithfulness",
     "error_terms": "saes",
+    "feature_cards": "features",
     "load_model": "models",
     "load_saes": "saes",
     "methods": "attribution",
@@ -33,11 +36,13 @@ _ROOMS = {
 }
 
 __all__ = [
+    "CardSettings",
     "PairedRun",
     "RunFolder",
     "attribute",
     "compare",
     "error_terms",
+    "feature_cards",
     "load_model",
     "load_saes",
     "methods",

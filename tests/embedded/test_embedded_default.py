@@ -62,7 +62,7 @@ def test_the_bundled_sae_is_small_and_good_on_the_pairs(run):
     assert len((folder / "sae_weights.safetensors").read_bytes()) < 16e6
     assert "relp-sae train-sae" in (folder / "README.md").read_text()
     quality = sae_quality(run, SITE)
-    assert quality.l0 <= 48
+    assert quality.l0 <= 64
     assert quality.explained_variance > 0.7
     assert quality.spliced_clean_metric > 0.5 * quality.clean_metric
 

@@ -19,6 +19,7 @@ COMMANDS = (
     "patch",
     "nodes",
     "regimes",
+    "features",
     "compare",
     "report",
     "check",

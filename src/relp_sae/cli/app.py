@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from relp_sae.cli import check, compare, listing, run, train_sae
+from relp_sae.cli import check, compare, features, listing, run, train_sae
 from relp_sae.errors import InputError, RunError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ for _name, _command in {
     "regimes": run.regimes,
     "compare": compare.compare,
     "report": compare.report,
+    "features": features.command,
     "check": check.command,
     "list": listing.command,
     "train-sae": train_sae.command,

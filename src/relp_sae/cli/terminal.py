@@ -17,7 +17,12 @@ from rich.table import Table
 
 from relp_sae.records import RunFolder
 from relp_sae.report.behaviour import behaviour_line
-from relp_sae.report.terminal import certificate_tables, regime_tables, terminal_tables
+from relp_sae.report.terminal import (
+    certificate_tables,
+    feature_tables,
+    regime_tables,
+    terminal_tables,
+)
 
 console = Console(highlight=False)
 
@@ -56,6 +61,15 @@ def print_regimes(folder: RunFolder) -> None:
         console.print(table)
     _say_behaviour(folder)
     _name_report(folder)
+
+
+def print_features(folder: RunFolder) -> None:
+    """What the top features mean, and where the rest is."""
+    for table in feature_tables(folder):
+        console.print(table)
+    if folder.is_compared:
+        _name_report(folder)
+    console.print(f"Features: {folder.path / 'features.json'}", soft_wrap=True)
 
 
 def print_certificates(folder: RunFolder) -> None:

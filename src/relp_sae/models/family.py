@@ -37,11 +37,21 @@ class Norm:
 
     def normalized(self, module: nn.Module, x: Tensor) -> Tensor:
         """What a norm has made of x before it multiplies by its weight; of the shape of x."""
+        return (self._centre(x) * self.scale(module, x)).to(x.dtype)
+
+    def scale(self, module: nn.Module, x: Tensor) -> Tensor:
+        """What x, centred, is multiplied by to have length 1 a dimension; (..., 1), positive."""
+        squares = self._centre(x).square().mean(-1, keepdim=True)
+        return torch.rsqrt(squares + getattr(module, self.eps))
+
+    def frozen(self, module: nn.Module, scale: Tensor, change: Tensor) -> Tensor:
+        """How far a norm's output moves with a change of x, if ``scale`` did not move with it."""
+        return self._centre(change) * scale * self.weight(module)
+
+    def _centre(self, x: Tensor) -> Tensor:
+        """In float32 at least."""
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        if self.centred:
-            wide = wide - wide.mean(-1, keepdim=True)
-        eps = getattr(module, self.eps)
-        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)).to(x.dtype)
+        return wide - wide.mean(-1, keepdim=True) if self.centred else wide
 
     def weight(self, module: nn.Module) -> Tensor:
         """What a norm multiplies by, over its last dimension."""

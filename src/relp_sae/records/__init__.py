@@ -12,6 +12,7 @@ from relp_sae.records.agreement import (
     RegimePoint,
 )
 from relp_sae.records.certificate import Certificate, Recall
+from relp_sae.records.features import CardScore, Context, FeatureCard, FeatureCards, MovedToken
 from relp_sae.records.folder import RunFolder
 from relp_sae.records.manifest import Manifest, PrimaryContrast, RunConfig
 from relp_sae.records.pairs import MeasuredPair, PromptPair
@@ -31,17 +32,22 @@ __all__ = [
     "WHOLE_NODE",
     "Agreement",
     "Base",
+    "CardScore",
     "Ceiling",
     "Certificate",
+    "Context",
     "Contrast",
     "CurveArea",
     "DependentTest",
+    "FeatureCard",
+    "FeatureCards",
     "FeatureScores",
     "Findings",
     "Interval",
     "Kind",
     "Manifest",
     "MeasuredPair",
+    "MovedToken",
     "PrimaryContrast",
     "PromptPair",
     "Recall",

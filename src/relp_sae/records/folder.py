@@ -2,7 +2,8 @@
 
 ``manifest.json``, ``pairs.parquet``, ``scores.parquet`` (long: one row per unit and score),
 ``agreement.json``, ``report.md``, ``report.html``, ``figures/``, and where the run measured them
-``curves.parquet``, ``sweep.parquet`` and ``sets.parquet``. While a run is under way its
+``curves.parquet``, ``sweep.parquet``, ``sets.parquet``, ``certificate.json`` and
+``features.json``. While a run is under way its
 scores stand in ``parts/``, one file per finished piece, so that a killed run goes on there.
 """
 
@@ -20,6 +21,7 @@ from relp_sae.errors import InputError
 from relp_sae.records.agreement import Findings
 from relp_sae.records.atomic import write_atomically, write_text
 from relp_sae.records.certificate import Certificate
+from relp_sae.records.features import FeatureCards
 from relp_sae.records.manifest import Manifest
 from relp_sae.records.pairs import MeasuredPair, PromptPair
 from relp_sae.records.scores import FeatureScores
@@ -27,6 +29,7 @@ from relp_sae.records.scores_file import read_scores, write_scores
 
 _FINDINGS = TypeAdapter(Findings)
 _CERTIFICATES = TypeAdapter(tuple[Certificate, ...])
+_FEATURES = TypeAdapter(FeatureCards)
 
 
 class RunFolder:
@@ -153,6 +156,11 @@ class RunFolder:
                 f"{path} cannot be read: {reason}. Make it again with: relp-sae compare {self.path}"
             ) from error
 
+    @property
+    def is_compared(self) -> bool:
+        """Whether it has what a report is made of."""
+        return (self.path / "agreement.json").is_file()
+
     def write_certificates(self, certificates: Iterable[Certificate]) -> None:
         """Save ``certificate.json``; NaN is written as null."""
         text = _CERTIFICATES.dump_json(tuple(certificates), indent=1).decode()
@@ -165,6 +173,29 @@ class RunFolder:
             return ()
         content = _nan_for_null(json.loads(path.read_text(encoding="utf-8")))
         return _CERTIFICATES.validate_python(content)
+
+    def write_features(self, cards: FeatureCards) -> None:
+        """Save ``features.json``."""
+        text = _FEATURES.dump_json(cards, indent=1).decode()
+        write_text(self.path / "features.json", text + "\n")
+
+    def read_features(self) -> FeatureCards | None:
+        """Read ``features.json``; None where the run's features were not looked at.
+
+        Raises:
+            InputError: it is not a file of this version.
+        """
+        path = self.path / "features.json"
+        if not path.is_file():
+            return None
+        try:
+            return _FEATURES.validate_json(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"{path} cannot be read: {reason}. Make it again with: "
+                f"relp-sae features {self.path} --data TEXT"
+            ) from error
 
     def write_table(self, name: str, frame: pd.DataFrame) -> None:
         """Save one of the tables that only some runs have: ``curves``, ``sweep``, ``sets``."""

@@ -34,6 +34,30 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Quote:
+    """A place in somebody's text, with the part of it that is meant and a remark on it."""
+
+    before: str
+    marked: str
+    after: str
+    remark: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One thing under its name: lines about it, rows of tokens, and places in text.
+
+    Tokens and quotes come from anywhere: nothing in them is markup.
+    """
+
+    kind: ClassVar[str] = "card"
+    name: str
+    lines: tuple[str, ...]
+    tokens: tuple[tuple[str, tuple[str, ...]], ...]
+    quotes: tuple[Quote, ...]
+
+
+@dataclass(frozen=True)
 class Section:
     """A heading and what stands below it; a plain ``str`` is a paragraph.
 
@@ -41,5 +65,5 @@ class Section:
     """
 
     title: str
-    blocks: tuple[str | Table | Picture | Code, ...]
+    blocks: tuple[str | Table | Picture | Code | Card, ...]
     folded: bool = False

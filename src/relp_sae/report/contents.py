@@ -10,6 +10,7 @@ from relp_sae.records import (
     Agreement,
     Ceiling,
     Certificate,
+    FeatureCards,
     FeatureScores,
     Findings,
     Manifest,
@@ -48,6 +49,7 @@ class Records:
     findings: Findings
     curves: pd.DataFrame | None = None
     certificates: Sequence[Certificate] = ()
+    features: FeatureCards | None = None
 
     @property
     def measured(self) -> list[FeatureScores]:
@@ -108,6 +110,7 @@ def read_records(folder: RunFolder) -> Records:
         scores=folder.read_scores(),
         curves=folder.read_table("curves"),
         certificates=folder.read_certificates(),
+        features=folder.read_features(),
     )
 
 

@@ -1,6 +1,8 @@
 """One list of sections, written twice: as Markdown, and as one page that loads nothing."""
 
 import base64
+import html
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -9,12 +11,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from relp_sae.report.blocks import Section
+from relp_sae.report.wording import visible
 
 
 def markdown(title: str, sections: Sequence[Section]) -> str:
     """The report as Markdown; it shows the PNGs in ``figures/``."""
     environment = _environment(autoescape=False)
     environment.filters["cell"] = _markdown_cell
+    environment.filters["plain"] = _markdown_plain
+    environment.filters["code"] = _markdown_code
     return environment.get_template("report.md.j2").render(title=title, sections=sections)
 
 
@@ -27,18 +32,41 @@ def page(title: str, sections: Sequence[Section], figures: Path) -> str:
 
 
 def _environment(autoescape: bool) -> Environment:
-    return Environment(
+    made = Environment(
         loader=PackageLoader("relp_sae.report"),
         autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,
     )
+    made.filters["visible"] = visible
+    return made
 
 
 def _markdown_cell(text: str) -> str:
     flat = " ".join(text.split())
     return escape(flat).replace("|", "\\|")
+
+
+def _markdown_plain(text: str) -> str:
+    """Somebody's text as it is: no character of it is markup.
+
+    >>> _markdown_plain("a *b* <i>")
+    'a \\\\*b\\\\* &lt;i&gt;'
+    """
+    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", html.escape(text, quote=False))
+
+
+def _markdown_code(text: str) -> str:
+    """Somebody's text as code, between more backticks than stand in it.
+
+    >>> _markdown_code(" the"), _markdown_code("a`b")
+    ('` the`', '``a`b``')
+    """
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    room = " " if text[:1] == "`" or text[-1:] == "`" else ""
+    return f"{fence}{room}{text}{room}{fence}"
 
 
 def _inline_html(text: str) -> Markup:

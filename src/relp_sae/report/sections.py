@@ -18,6 +18,7 @@ from relp_sae.report.contents import Records
 from relp_sae.report.contrasts import contrasts_section, descriptive_sections
 from relp_sae.report.costs import costs_section
 from relp_sae.report.curves import curves_section
+from relp_sae.report.features import features_sections
 from relp_sae.report.regimes import regimes_section
 from relp_sae.report.seed import seed_section
 from relp_sae.report.verdict import answer
@@ -55,6 +56,7 @@ def sections(records: Records, pictures: Sequence[Picture]) -> list[Section]:
         *regimes_section(records, regimes),
         *curves_section(records, curves),
         *certificates_section(records.certificates),
+        *features_sections(records.features),
         *([] if records.nodes else [seed_section(records)]),
         costs_section(records),
         *by_site(records),

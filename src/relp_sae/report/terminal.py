@@ -9,6 +9,7 @@ from relp_sae.report.blocks import Table
 from relp_sae.report.certificates import certificate_table
 from relp_sae.report.contents import read_records
 from relp_sae.report.contrasts import contrast_table
+from relp_sae.report.features import feature_table, leading
 from relp_sae.report.regimes import map_points, regimes_of, short_regime_table
 from relp_sae.report.tables import headline_table
 
@@ -31,6 +32,12 @@ def certificate_tables(folder: RunFolder) -> list[rich.table.Table]:
     """The certificates of the estimates; none where none were made. Needs no agreement."""
     found = folder.read_certificates()
     return [as_rich(certificate_table(found))] if found else []
+
+
+def feature_tables(folder: RunFolder) -> list[rich.table.Table]:
+    """The features on the cards; none where none were looked at. Needs no agreement."""
+    found = folder.read_features()
+    return [] if found is None else [as_rich(feature_table(found, leading(found)))]
 
 
 def as_rich(table: Table) -> rich.table.Table:

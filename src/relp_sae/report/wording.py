@@ -65,6 +65,9 @@ THEMES = {
 }
 """The measures as the detail tables group them; those of no group stand in one of their own."""
 
+_SEEN = {"\n": "↵", "\r": "", "\t": "⇥", "\u00a0": " "}
+"""What stands for a character that does not show."""
+
 UNSCALED = ("delta-norm", "random")
 """Baselines that are not in the metric's unit: their size says nothing."""
 
@@ -177,6 +180,15 @@ def listed(words: Sequence[str]) -> str:
     'a, b and c'
     """
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def visible(text: str) -> str:
+    """Text in one line, in which nothing is hidden or does anything to a terminal or a page.
+
+    >>> visible("a\\n\\tb\\x1b[1m")
+    'a↵⇥b�[1m'
+    """
+    return "".join(_SEEN.get(c, c if c.isprintable() else "�") for c in text)
 
 
 def table(

@@ -31,6 +31,16 @@ def pieces(tokenizer: PreTrainedTokenizerBase, ids: tuple[int, ...]) -> str:
     return " ".join(repr(tokenizer.decode([token])) for token in ids)
 
 
+def text_of(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
+    """What a token adds to a text that goes on, its leading space included.
+
+    Read off behind an anchor, for tokenizers that drop a space in front of whatever stands first.
+    A token that is a part of a character reads as the replacement character.
+    """
+    anchor = list(_ids(tokenizer, "0"))
+    return _decoded(tokenizer, [*anchor, token])[len(_decoded(tokenizer, anchor)) :]
+
+
 def name_of(tokenizer: PreTrainedTokenizerBase) -> str:
     """What to call the tokenizer in messages."""
     return tokenizer.name_or_path or type(tokenizer).__name__
@@ -38,3 +48,9 @@ def name_of(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
     return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _decoded(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    assert isinstance(text, str)  # of one list of ids, not of several
+    return text
