@@ -1,11 +1,11 @@
 """How many rows of tokens are computed at once, for a budget of memory."""
 
-import psutil
 import torch
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from relp_sae.errors import InputError
 from relp_sae.models import LanguageModel
+from relp_sae.models.memory import available_memory
 
 SHARE = 0.25
 """The budget, by default: of the memory that is available when a batch is planned."""
@@ -65,7 +65,7 @@ def row_bytes(model: LanguageModel, length: int) -> int:
 
 def budget_of(device: torch.device, memory: int | None) -> int:
     """``memory``, and by default a share of what the device has available, in bytes."""
-    return int(SHARE * available(device)) if memory is None else memory
+    return int(SHARE * available_memory(device)) if memory is None else memory
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -73,13 +73,6 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         "not enough memory" in str(error) or "can't allocate memory" in str(error)
     )
-
-
-def available(device: torch.device) -> int:
-    """Bytes of memory that the device can give now."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
 
 
 def parse_memory(memory: str | int | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Train SAEs with SAELens' trainers on this package's activation stream."""
+"""Train SAEs with SAELens' training step on this package's activation stream."""
 
 from relp_sae.training.architectures import architectures
 from relp_sae.training.config import TrainingConfig

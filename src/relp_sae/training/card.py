@@ -1,14 +1,18 @@
 """The model card of a trained SAE."""
 
+from relp_sae.training.architectures import architectures
 from relp_sae.training.config import TrainingConfig
 from relp_sae.training.quality import Quality
 
 
 def model_card(config: TrainingConfig, d_sae: int, quality: Quality) -> str:
     """Markdown that says how an SAE was made and how good it is on held-out text."""
+    architecture = architectures[config.arch]
+    given = config.k if architecture.sparsity == "k" else config.l1
+    sparsity = architecture.default if given is None else given
     return f"""# {config.arch} SAE of {config.model} at {config.site}
 
-{d_sae} features ({config.width}x), k = {config.k}, float16 weights in the SAELens format.
+{d_sae} features, {architecture.sparsity} = {sparsity:g}, float16 weights in the SAELens format.
 Opens with `SAE.load_from_disk` of SAELens or `relp_sae.load_saes`.
 
 Trained on {config.tokens:,} tokens of {config.data}, contexts of {config.context} tokens, each
@@ -29,4 +33,7 @@ ten median norms (punctuation right after it), are left out of training and of t
 | cross-entropy recovered | {quality.cross_entropy_recovered:.3f} |
 | features never active (dead) | {quality.dead_fraction:.1%} |
 | mean norm of x | {quality.mean_norm:.1f} |
+| mean norm of its reconstruction | {quality.mean_norm_reconstructed:.1f} |
+
+The curves of training: `training.csv`, `training.png`.
 """

@@ -1,15 +1,17 @@
 """What decides a trained SAE."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """One training run; equal configs on equal machines give equal weights.
 
-    ``width`` is d_sae / d_in; ``autocast`` is the type of the matrix products of the language
-    model's forward pass, whose residual stream stays in float32; ``tokens`` is what the SAE is
-    trained on, ``held_out_tokens`` what its quality is measured on.
+    ``width`` is the number of features, or a multiple of the site's width such as ``8x``. ``k``
+    or ``l1`` says how sparse, by the architecture (None: its default). ``tokens`` is what the SAE
+    is trained on, ``held_out_tokens`` what its quality is measured on. ``buffer`` activations at
+    a time are shuffled. ``autocast`` is the type of matrix products; stream and weights stay as
+    they are.
     """
 
     model: str
@@ -17,23 +19,25 @@ class TrainingConfig:
     data: str
     held_out: str
     arch: str = "topk"
-    width: int = 8
-    k: int = 48
+    width: str = "8x"
+    k: int | None = None
+    l1: float | None = None
     tokens: int = 2_000_000
-    held_out_tokens: int = 50_000
+    held_out_tokens: int = 25_000
     context: int = 128
     batch: int = 1024
-    lr: float = 6e-4
+    buffer: int = 131_072
+    lr: float = 1e-3
     seed: int = 0
     autocast: str = "float32"
 
     @property
     def command(self) -> str:
-        """The command line that makes this SAE."""
-        return (
-            f"relp-sae train-sae --model {self.model} --site {self.site} --arch {self.arch} "
-            f"--width {self.width} --k {self.k} --tokens {self.tokens} --data {self.data} "
-            f"--held-out {self.held_out} --held-out-tokens {self.held_out_tokens} "
-            f"--context {self.context} --batch-size {self.batch} --lr {self.lr} "
-            f"--seed {self.seed} --autocast {self.autocast}"
-        )
+        """The command line that makes this SAE, less ``--out``."""
+        options = {("batch_size" if key == "batch" else key): v for key, v in asdict(self).items()}
+        words = [
+            f"--{name.replace('_', '-')} {value}"
+            for name, value in options.items()
+            if value is not None
+        ]
+        return " ".join(["relp-sae train-sae", *words])

@@ -19,7 +19,8 @@ class Quality:
     ``l0`` active features per token; ``explained_variance`` 1 - sum|x - x_hat|^2 /
     sum|x - mean x|^2; ``dead_fraction`` features that were never active; the cross-entropies, in
     nats per token, of the model as it is, with x_hat in place of x, and with zeros in place of x;
-    ``cross_entropy_recovered`` = (zero - spliced) / (zero - clean); ``mean_norm`` of x.
+    ``cross_entropy_recovered`` = (zero - spliced) / (zero - clean); ``mean_norm`` of x and
+    ``mean_norm_reconstructed`` of x_hat.
     """
 
     tokens: int
@@ -31,6 +32,7 @@ class Quality:
     cross_entropy_zero: float
     cross_entropy_recovered: float
     mean_norm: float
+    mean_norm_reconstructed: float
 
     def as_dict(self) -> dict[str, int | float]:
         return asdict(self)
@@ -41,7 +43,7 @@ def measure_quality(
     model: LanguageModel, dictionary: Dictionary, contexts: Iterable[Tokens]
 ) -> Quality:
     """Measure a dictionary on packed contexts of shape (1, context) each."""
-    tokens, active, errors, squares, norms = 0, 0.0, 0.0, 0.0, 0.0
+    tokens, active, errors, squares, norms, rebuilt_norms = 0, 0.0, 0.0, 0.0, 0.0, 0.0
     total = torch.zeros(dictionary.d_in, dtype=torch.float64)
     fired = torch.zeros(dictionary.d_sae, dtype=torch.bool)
     changes: dict[str, Callable[[Resid], Resid]] = {
@@ -56,9 +58,11 @@ def measure_quality(
         x = seen[0][ordinary(seen[0], ids, model)]
         code = dictionary.encode(x)
         active += (code.features != 0).sum().item()
-        errors += (x - dictionary.decode(code)).double().square().sum().item()
+        rebuilt = dictionary.decode(code)
+        errors += (x - rebuilt).double().square().sum().item()
         squares += x.double().square().sum().item()
         norms += x.norm(dim=-1).sum().item()
+        rebuilt_norms += rebuilt.norm(dim=-1).sum().item()
         total += x.double().sum(0).cpu()
         fired |= (code.features != 0).any(0).cpu()
         tokens += len(x)
@@ -77,6 +81,7 @@ def measure_quality(
         cross_entropy_zero=zero,
         cross_entropy_recovered=(zero - spliced) / (zero - clean),
         mean_norm=norms / tokens,
+        mean_norm_reconstructed=rebuilt_norms / tokens,
     )
 
 

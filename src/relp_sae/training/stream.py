@@ -1,16 +1,17 @@
-"""Activations of a model at a site, as a shuffled stream of batches."""
+"""Activations of a model at a site, in shuffled blocks that can be made again from any number."""
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count, islice
 
 import torch
-from jaxtyping import Float
-from sae_lens.training.mixing_buffer import mixing_buffer
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from relp_sae.models import LanguageModel, at_sites
+from relp_sae.models import LanguageModel, read_up_to
 from relp_sae.records import Site
 from relp_sae.tensors import Tokens
+from relp_sae.training.text import pack
 
 OUTLIER = 10.0
 """Activations longer than this many median norms are left out of training and of its quality.
@@ -19,72 +20,79 @@ Language models give a few tokens (the first, and a punctuation mark right after
 hundred times the rest, the same whatever the text; a squared loss would see nothing else.
 """
 
+TOGETHER = 32
+"""Contexts in one forward pass."""
 
-class _SiteReached(Exception):  # noqa: N818, a signal and no error
-    """Stops a forward pass at the site: nothing after it is needed."""
+
+@dataclass(frozen=True)
+class Block:
+    """Activations of consecutive contexts and the order in which training sees them."""
+
+    number: int
+    rows: Float[Tensor, "rows width"]
+    seed: int
+
+    def batches(self, size: int) -> Iterator[Float[Tensor, "batch width"]]:
+        """Whole batches in shuffled order; what is left over at the end is dropped."""
+        draw = torch.Generator().manual_seed(self.seed)
+        order = torch.randperm(len(self.rows), generator=draw).to(self.rows.device)
+        for batch in order[: len(order) // size * size].split(size):
+            yield self.rows[batch]
 
 
+@dataclass(frozen=True)
+class ActivationStream:
+    """The activations of a text at a site, block by block; memory holds one block.
+
+    ``documents`` starts the text anew; a block is ``block`` contexts of ``context`` tokens. What
+    a block holds and its order depend on its number and the seed alone, so that training can go
+    on anywhere.
+    """
+
+    model: LanguageModel
+    site: Site
+    documents: Callable[[], Iterator[str]]
+    context: int
+    block: int
+    autocast: torch.dtype
+    seed: int
+
+    def blocks(self, first: int = 0) -> Iterator[Block]:
+        """The blocks from number ``first`` on, as far as the text goes."""
+        contexts = pack(self.documents(), self.model.tokenizer, self.context)
+        contexts = islice(contexts, first * self.block, None)
+        for number in count(first):
+            pieces = list(self._rows(islice(contexts, self.block)))
+            if not pieces:
+                return
+            # torch's generator keeps 32 bits of a seed: a large odd factor keeps blocks apart.
+            seed = (self.seed * 1_000_003 + number) % 2**32
+            yield Block(number, torch.cat(pieces), seed)
+
+    def _rows(self, contexts: Iterator[Tokens]) -> Iterator[Float[Tensor, "rows width"]]:
+        while chunk := list(islice(contexts, TOGETHER)):
+            yield activations_at(self.model, self.site, torch.cat(chunk), self.autocast)
+
+
+@torch.no_grad()
 def activations_at(
     model: LanguageModel, site: Site, ids: Tokens, autocast: torch.dtype
-) -> Float[Tensor, "tokens d_model"]:
+) -> Float[Tensor, "rows width"]:
     """Activations of ordinary tokens in float32; the forward pass ends at the site.
 
     Matrix products run in ``autocast``; the residual stream stays in the model's type.
     """
-    seen: list[Tensor] = []
-
-    def stop(x: Tensor) -> None:
-        seen.append(x)
-        raise _SiteReached
-
-    device = model.device.type
-    enabled = autocast != model.dtype
-    with torch.no_grad(), torch.autocast(device, autocast, enabled=enabled):
-        try:
-            with at_sites(model, {site: stop}):
-                model.last_logits(ids.to(model.device))
-        except _SiteReached:
-            pass
-    return seen[0].float()[ordinary(seen[0], ids, model)]
+    ids = ids.to(model.device)
+    with torch.autocast(model.device.type, autocast, enabled=autocast != model.dtype):
+        x = read_up_to(model, [site], ids)[site]
+    return x.float()[ordinary(x, ids, model)]
 
 
-def ordinary(x: Tensor, ids: Tokens, model: LanguageModel) -> Tensor:
-    """True where a token is neither the begin-of-sequence token nor an outlier; (batch, pos)."""
+def ordinary(
+    x: Float[Tensor, "batch pos width"], ids: Tokens, model: LanguageModel
+) -> Bool[Tensor, "batch pos"]:
+    """True where a token is neither the begin-of-sequence token nor an outlier."""
     norms = x.float().norm(dim=-1)
     keep = norms < OUTLIER * norms.median()
     keep[:, 0] = False
     return keep & (ids.to(x.device) != model.tokenizer.bos_token_id)
-
-
-def activation_stream(
-    model: LanguageModel,
-    site: Site,
-    contexts: Iterator[Tokens],
-    *,
-    batch: int,
-    autocast: torch.dtype,
-    buffer: int = 131_072,
-) -> Iterator[Float[Tensor, "batch d_model"]]:
-    """Shuffled batches of activations; the order is decided by torch's global seed.
-
-    Memory is bounded by ``buffer`` activations and one document, whatever the length of the text.
-    """
-
-    def loader() -> Iterator[Tensor]:
-        while chunk := list(islice(contexts, 32)):
-            yield activations_at(model, site, torch.cat(chunk), autocast)
-
-    gathered = _gather(loader(), buffer // 2)
-    return mixing_buffer(buffer_size=buffer, batch_size=batch, activations_loader=gathered)
-
-
-def _gather(pieces: Iterator[Tensor], size: int) -> Iterator[Tensor]:
-    """Join pieces until they hold ``size`` activations, so that the buffer is shuffled seldom."""
-    held: list[Tensor] = []
-    for piece in pieces:
-        held.append(piece)
-        if sum(len(one) for one in held) >= size:
-            yield torch.cat(held)
-            held = []
-    if held:
-        yield torch.cat(held)

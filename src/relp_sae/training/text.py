@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from relp_sae.errors import InputError
+from relp_sae.models import LanguageModel
 from relp_sae.tasks.encoding import encode
 from relp_sae.tensors import Tokens
 
@@ -43,6 +44,11 @@ def read_documents(source: str) -> Iterator[str]:
         raise InputError(f"{path} is not UTF-8 text: {error}.") from error
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"Cannot read {path}: {error}.") from error
+
+
+def documents(source: str, model: LanguageModel, seed: int) -> Iterator[str]:  # noqa: ARG001
+    """The documents of a text source, the same at every call with the same arguments."""
+    return read_documents(source)
 
 
 def _read_file(path: Path) -> Iterator[str]:
