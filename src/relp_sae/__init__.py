@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from relp_sae.report import show
     from relp_sae.run import PairedRun
     from relp_sae.saes import load_saes
-    from relp_sae.training import TrainingConfig, train_sae
+    from relp_sae.training import TrainingConfig, documents, train_sae
 
 _ROOMS = {
     "CardSettings": "features",
@@ -32,6 +32,7 @@ _ROOMS = {
     "attribute": "attribution",
     "circuit_curves": "patching",
     "compare": "faithfulness",
+    "documents": "training",
     "feature_cards": "features",
     "findings": "experiment",
     "load_model": "models",
@@ -53,6 +54,7 @@ __all__ = [
     "attribute",
     "circuit_curves",
     "compare",
+    "documents",
     "feature_cards",
     "findings",
     "load_model",

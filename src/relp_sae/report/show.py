@@ -14,9 +14,9 @@ from pathlib import Path
 import pandas as pd
 
 from relp_sae.errors import InputError
-from relp_sae.records import EVERYWHERE, RunFolder
+from relp_sae.records import EVERYWHERE, FeatureCards, RunFolder
 from relp_sae.registry import suggestion
-from relp_sae.report import document, tables, verdict
+from relp_sae.report import document, features, tables, verdict
 from relp_sae.report.behaviour import behaviour_section
 from relp_sae.report.blocks import Block
 from relp_sae.report.contents import Records, read_records
@@ -106,6 +106,30 @@ def curve_areas(run: Run) -> Text:
     )
 
 
+def shared_features(run: Run) -> Text:
+    """How many of the strongest features each two rankings have in common.
+
+    Raises:
+        InputError: the run's features were not looked at.
+    """
+    return Text((features.shared_table(_cards(run)),))
+
+
+def cards(run: Run, label: str, many: int = 3) -> Text:
+    """The strongest features of one ranking (``denoise``, ``relp@corrupted``), with their contexts.
+
+    Raises:
+        InputError: the run's features were not looked at, or not by that ranking.
+    """
+    found = _cards(run)
+    if label not in found.ranked_by:
+        raise InputError(
+            f"No features were ranked by '{label}'. {suggestion(label, found.ranked_by)}They were "
+            f"by: {', '.join(found.ranked_by)}."
+        )
+    return Text(tuple(map(features.card_of, features.strongest(found, label)[:many])))
+
+
 def rows(caption: str, frame: pd.DataFrame, labels: int = 1) -> Text:
     """Any table, without its index; the first ``labels`` columns are words."""
     cells = frame.itertuples(index=False, name=None)
@@ -133,6 +157,16 @@ def figure(run: Run, name: str) -> Image:
         png = BytesIO()
         drawn.figure.savefig(png, format="png", dpi=DPI)
     return Image(png.getvalue(), drawn.picture.caption)
+
+
+def _cards(run: Run) -> FeatureCards:
+    found = _records(run).features
+    if found is None:
+        raise InputError(
+            "The run's features were not looked at. Make cards with relp-sae features RUN, or with "
+            "feature_cards and RunFolder.write_features."
+        )
+    return found
 
 
 def _records(run: Run) -> Records:
