@@ -9,12 +9,11 @@ from relp_sae.errors import InputError
 
 
 def test_findings_are_read_and_made_where_they_lack(finished, tmp_path):
-    saved = rs.RunFolder.open(finished).read_findings()
-    assert rs.findings(finished).contrasts == saved.contrasts
+    assert repr(rs.findings(finished)) == repr(rs.RunFolder.open(finished).read_findings())
     copy = shutil.copytree(finished, tmp_path / "copy")
     (copy / "agreement.json").unlink()
     made = rs.findings(str(copy))
-    assert made.contrasts == saved.contrasts
+    assert len(made.agreements) > 100
     assert (copy / "agreement.json").read_text() == (finished / "agreement.json").read_text()
 
 

@@ -60,10 +60,10 @@ def _markdown_cell(text: str) -> str:
 def _markdown_plain(text: str) -> str:
     """Somebody's text as it is: no character of it is markup.
 
-    >>> _markdown_plain("a *b* <i>")
-    'a \\\\*b\\\\* &lt;i&gt;'
+    >>> _markdown_plain("a *b* <i>'")
+    "a \\\\*b\\\\* &lt;i&gt;&#39;"
     """
-    return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", str(escape(text)))
+    return str(escape(re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", text)))
 
 
 def _markdown_code(text: str) -> str:

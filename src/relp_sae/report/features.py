@@ -22,7 +22,7 @@ def features_sections(found: FeatureCards | None) -> list[Section]:
     sections = [
         Section(
             "What do the strongest features mean?",
-            (*_explained(found), shared_table(found), *map(card_of, first)),
+            (*_explained(found), shared_table(found, found.ranked_by), *map(card_of, first)),
         )
     ]
     if others:
@@ -89,9 +89,9 @@ def _explained(found: FeatureCards) -> tuple[str, ...]:
     )
 
 
-def shared_table(found: FeatureCards) -> Table:
-    """How many features are among the strongest of each two rankings."""
-    top = {label: {card.name for card in strongest(found, label)} for label in found.ranked_by}
+def shared_table(found: FeatureCards, labels: Sequence[str]) -> Table:
+    """How many features are among the strongest of each two of some rankings."""
+    top = {label: {card.name for card in strongest(found, label)} for label in labels}
     rows = [(name, *(len(own & other) for other in top.values())) for name, own in top.items()]
     return table(f"Common features among the top {found.top}", ("", *top), rows)
 

@@ -112,7 +112,8 @@ def shared_features(run: Run) -> Text:
     Raises:
         InputError: the run's features were not looked at.
     """
-    return Text((features.shared_table(_cards(run)),))
+    found = _cards(run)
+    return Text((features.shared_table(found, found.ranked_by),))
 
 
 def cards(run: Run, label: str, many: int = 3) -> Text:
