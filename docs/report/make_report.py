@@ -4,6 +4,7 @@ The text is in ``report.md.j2``; every number, and every sentence that depends o
 the records of the runs. Loads no model.
 """
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,23 @@ def command(run: Run) -> str:
 
 
 def reading(run: Run) -> str:
-    """What a person saw in a run's cards: its ``reading.md``; nothing where there is none."""
+    """What a person saw in a run's cards: its ``reading.md``; nothing where there is none.
+
+    Raises:
+        InputError: it speaks of a feature (`resid_pre.15 / 7`) that has no card in this run.
+    """
     path = run.path / "reading.md"
-    return path.read_text(encoding="utf-8").strip() + "\n" if path.is_file() else ""
+    if not path.is_file():
+        return ""
+    text = path.read_text(encoding="utf-8").strip()
+    known = {card.name for card in run.cards.cards}
+    unknown = [name for name in re.findall(r"`(\w+\.\d+ / \d+)`", text) if name not in known]
+    if unknown:
+        raise InputError(
+            f"{path} speaks of {', '.join(unknown)}, without a card in features.json: read the "
+            "cards again, or remove it."
+        )
+    return text + "\n"
 
 
 def task(study: Study) -> list[str]:
