@@ -1,6 +1,8 @@
 # make run      one run of relp-sae, e.g. make run ARGS="--n 8"
 # make test     every check and test
 # make bench    how fast exact patching is, next to other ways and to the hardware (minutes)
+# make notebook runs the notebook and keeps its pages in docs/notebook (minutes); TEXT=... to train on
+# make report   docs/report.md, written from the committed results
 # make setup    only the virtual environment that both need (they make it themselves)
 # make clean    remove caches and built packages; .venv and runs stay
 
@@ -8,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup run check test bench clean
+.PHONY: setup run check test bench notebook report clean
 
 setup: $(READY)
 
@@ -36,6 +38,16 @@ test: check
 
 bench: $(READY)
 	$(BIN)/python benchmarks/patching.py $(ARGS)
+
+TEXT ?= generated
+HELD_OUT ?= $(TEXT)
+
+notebook: $(READY)
+	RELP_SAE_TEXT="$(TEXT)" RELP_SAE_HELD_OUT="$(HELD_OUT)" $(BIN)/jupyter nbconvert --execute \
+		--to markdown --output-dir docs/notebook notebooks/relp_sae.ipynb
+
+report: $(READY)
+	$(BIN)/python docs/report/make_report.py
 
 clean:
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

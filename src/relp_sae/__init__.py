@@ -12,43 +12,62 @@ from relp_sae.tasks import tasks
 
 if TYPE_CHECKING:
     from relp_sae.attribution import attribute, methods
+    from relp_sae.experiment import findings, run_experiment
     from relp_sae.faithfulness import compare
     from relp_sae.features import CardSettings, feature_cards
     from relp_sae.models import load_model
-    from relp_sae.patching import patch, truths
-    from relp_sae.records import RunFolder
+    from relp_sae.patching import circuit_curves, patch, truths
+    from relp_sae.records import RunConfig, RunFolder
+    from relp_sae.report import show
     from relp_sae.run import PairedRun
     from relp_sae.saes import error_terms, load_saes
+    from relp_sae.training import TrainingConfig, documents, train_sae
 
 _ROOMS = {
     "CardSettings": "features",
     "PairedRun": "run",
+    "RunConfig": "records",
     "RunFolder": "records",
+    "TrainingConfig": "training",
     "attribute": "attribution",
+    "circuit_curves": "patching",
     "compare": "faithfulness",
+    "documents": "training",
     "error_terms": "saes",
     "feature_cards": "features",
+    "findings": "experiment",
     "load_model": "models",
     "load_saes": "saes",
     "methods": "attribution",
     "patch": "patching",
+    "run_experiment": "experiment",
+    "show": "report",
+    "train_sae": "training",
     "truths": "patching",
 }
 
 __all__ = [
     "CardSettings",
     "PairedRun",
+    "RunConfig",
     "RunFolder",
+    "TrainingConfig",
     "attribute",
+    "circuit_curves",
     "compare",
+    "documents",
     "error_terms",
     "feature_cards",
+    "findings",
     "load_model",
     "load_saes",
     "methods",
     "metrics",
     "patch",
+    "run_experiment",
+    "show",
     "tasks",
+    "train_sae",
     "truths",
 ]
 

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from relp_sae.patching import engines, patch
+from relp_sae.errors import InputError
+from relp_sae.patching import circuit_curves, engines, patch
 from relp_sae.patching.curves import grid, pair_curves, top_sets
 from relp_sae.patching.sets import UnitSets
 from relp_sae.records import Site
@@ -168,3 +169,23 @@ def test_rankings_of_other_units_are_refused(tiny_run):
     run = tiny_run("gpt2", Site(1, "resid_pre"))
     with pytest.raises(ValueError, match="relp has 3 scores for"):
         curves_of(run, 0, {"relp": np.zeros(3)})
+
+
+def test_curves_of_scores_begin_with_the_effect_of_their_strongest_unit(tiny_run):
+    """Moving the one unit of the largest |effect| is that unit's measured effect, in each pair."""
+    run = tiny_run("gpt2", Site(1, "resid_pre"))
+    measured = patch(run, "denoise")
+    curves = circuit_curves(run, [measured])
+    assert curves.pair.unique().tolist() == run.kept
+    asked = (curves.order == "size") & (curves.direction == "sufficiency") & (curves.k == 1)
+    first = curves[asked]
+    strongest = [max(measured.score[measured.units.pair == pair], key=abs) for pair in run.kept]
+    np.testing.assert_allclose(first.metric - first.metric_none, strongest, atol=1e-5)
+
+
+def test_curves_need_scores_of_the_run(tiny_run):
+    run = tiny_run("gpt2", Site(1, "resid_pre"))
+    other = patch(run, "denoise").chosen(np.arange(2))
+    for scores, got in (([], "none"), ([other], "other units in denoise")):
+        with pytest.raises(InputError, match=f"got {got}"):
+            circuit_curves(run, scores)

@@ -10,7 +10,7 @@ from relp_sae.cli import options
 
 def command(
     folder: Annotated[Path, Argument(help="A finished run folder.")],
-    data: Annotated[str, Option(help="Text: a .txt, .jsonl or .jsonl.gz file, or a folder.")],
+    data: Annotated[str, Option(help=options.TEXT)],
     top: Annotated[int, Option(min=1, help="Features of each method and each truth.")] = 10,
     contexts: Annotated[int, Option(min=1, help="Contexts of each feature.")] = 5,
     tokens: Annotated[int, Option(min=1, help="The most tokens of the text to read.")] = 200_000,

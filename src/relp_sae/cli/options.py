@@ -19,6 +19,11 @@ NODE_METHODS = "gradient,gradient-mean,relp,relp-mean,relp-ah,secant,delta-norm,
 DEFAULT_TRUTHS = "denoise,noise"
 UNITS = ("features", "nodes")
 
+TEXT = (
+    "Text: a .txt, .jsonl(.gz, .zst) or .parquet file or a folder of them, hf:NAME for a Hub data "
+    "set, or 'generated' by the model itself."
+)
+
 Model = Annotated[
     str, Option(help="smollm2-135m (embedded), a Hugging Face Hub id, or a local folder.")
 ]

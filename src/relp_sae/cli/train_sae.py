@@ -25,13 +25,7 @@ def command(
             "until then; the same command goes on from it."
         ),
     ],
-    data: Annotated[
-        str,
-        Option(
-            help="Text: a .txt, .jsonl(.gz, .zst) or .parquet file or a folder of them, hf:NAME "
-            "for a Hub data set, or 'generated' by the model itself."
-        ),
-    ],
+    data: Annotated[str, Option(help=options.TEXT)],
     held_out: Annotated[
         str, Option(help="Text that the quality is measured on: a source like --data.")
     ],

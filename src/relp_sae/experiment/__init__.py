@@ -8,8 +8,8 @@ it stopped and ends with the same figures, to float rounding. On a machine that 
 does not go on.
 """
 
+from relp_sae.experiment.comparing import findings, write_findings
 from relp_sae.experiment.describing import describe_features
-from relp_sae.experiment.findings import write_findings
 from relp_sae.experiment.opening import run_experiment
 
-__all__ = ["describe_features", "run_experiment", "write_findings"]
+__all__ = ["describe_features", "findings", "run_experiment", "write_findings"]

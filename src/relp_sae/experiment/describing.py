@@ -9,7 +9,7 @@ from relp_sae.features import CardSettings, feature_cards, require_features
 from relp_sae.models import LanguageModel, load_model
 from relp_sae.records import FeatureCards, RunConfig, RunFolder, Site
 from relp_sae.saes import Dictionary, load_saes
-from relp_sae.training.text import read_documents
+from relp_sae.training import documents
 
 TICK = 1000
 """Tokens that a step of the progress stands for."""
@@ -33,13 +33,12 @@ def describe_features(
         if one.kind == "estimate" and one.name.partition(":")[0] not in BASELINES
     )
     config = folder.read_manifest().config
-    documents = read_documents(data)
     model, dictionaries = _load(config)
     cards = feature_cards(
         folder,
         model,
         dictionaries,
-        documents,
+        documents(data, model, config.seed),
         replace(settings, methods=methods),
         _counting(settings.tokens, progress),
     )

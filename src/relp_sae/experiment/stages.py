@@ -10,7 +10,7 @@ import pandas as pd
 from relp_sae.attribution import batches, method_named
 from relp_sae.attribution.method import Passes
 from relp_sae.errors import InputError
-from relp_sae.experiment.findings import write_findings
+from relp_sae.experiment.comparing import write_findings
 from relp_sae.experiment.progress import Progress
 from relp_sae.faithfulness import certificate, plan
 from relp_sae.patching import (
@@ -22,6 +22,7 @@ from relp_sae.patching import (
     in_shards,
     pair_curves,
     scaled_effects,
+    scores_of_pair,
     set_effects,
     shards,
     step_effects,
@@ -175,7 +176,7 @@ class Experiment:
         if config.curves:
             wanted["curves"] = (
                 run.kept,
-                lambda pair: pair_curves(run, pair, _of_pair(scores, pair), engine),
+                lambda pair: pair_curves(run, pair, scores_of_pair(scores, pair), engine),
             )
         if config.scales:
             shares = in_shards(np.arange(len(run.units)))
@@ -188,7 +189,12 @@ class Experiment:
             wanted["sets"] = (
                 run.kept,
                 lambda pair: set_effects(
-                    run, pair, _of_pair(estimates, pair), config.set_sizes, config.seed, engine
+                    run,
+                    pair,
+                    scores_of_pair(estimates, pair),
+                    config.set_sizes,
+                    config.seed,
+                    engine,
                 ),
             )
         for name, (pieces, compute) in wanted.items():
@@ -259,12 +265,6 @@ def rows_of(run: PairedRun, pair: int) -> UnitRows:
     """Which of a run's units are a pair's."""
     first, last = np.searchsorted(run.units.pair, [pair, pair + 1])
     return np.arange(first, last)
-
-
-def _of_pair(scores: Sequence[FeatureScores], pair: int) -> dict[str, np.ndarray]:
-    """Label -> the scores of one pair's units."""
-    here = scores[0].units.pair == pair
-    return {one.label: one.score[here] for one in scores}
 
 
 def _behaviour(run: PairedRun, bad_lines: tuple[BadLine, ...]) -> Behaviour:

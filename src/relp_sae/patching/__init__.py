@@ -7,7 +7,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from relp_sae.patching.curves import pair_curves
+from relp_sae.patching.curves import circuit_curves, pair_curves, scores_of_pair
 from relp_sae.patching.engine import Engine, engines, require_errors_held
 from relp_sae.patching.memory import longest_batch, parse_memory
 from relp_sae.patching.single_units import Change, step_effects
@@ -33,6 +33,7 @@ __all__ = [
     "Measuring",
     "Shards",
     "Truth",
+    "circuit_curves",
     "engines",
     "in_shards",
     "longest_batch",
@@ -42,6 +43,7 @@ __all__ = [
     "require_errors_held",
     "require_precision",
     "scaled_effects",
+    "scores_of_pair",
     "set_effects",
     "shards",
     "step_effects",

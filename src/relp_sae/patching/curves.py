@@ -1,18 +1,56 @@
 """Circuit curves: how much of the behaviour the top units of a ranking carry, and destroy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from relp_sae.patching.engine import Engine
+from relp_sae.errors import InputError
+from relp_sae.patching.engine import Engine, engines
+from relp_sae.patching.memory import parse_memory
 from relp_sae.patching.sets import Members, UnitSets, sets_at_sites
+from relp_sae.records import FeatureScores
 from relp_sae.run import PairedRun
 
 ORDERS = ("signed", "size")
 """Largest score first, or largest |score| first."""
+
+
+def circuit_curves(
+    run: PairedRun,
+    scores: Sequence[FeatureScores],
+    *,
+    engine: str = "packed",
+    memory: str | int | None = None,
+) -> pd.DataFrame:
+    """The circuit curves of every kept pair, of estimates and truths alike, by their labels.
+
+    ``scores`` are of the units of ``run``; ``engine`` and ``memory`` as for ``patch``. The columns
+    are those of `site_curves`.
+
+    Raises:
+        InputError: no scores, scores of other units, an unknown engine, a model in bfloat16.
+    """
+    wrong = [one.label for one in scores if len(one.score) != len(run.units)]
+    if wrong or not scores:
+        got = f"other units in {', '.join(wrong)}" if wrong else "none"
+        raise InputError(
+            f"Circuit curves need scores of this run's units; got {got}. Make them with "
+            "attribute(run, ...) or patch(run, ...)."
+        )
+    chosen = engines[engine](parse_memory(memory))
+    frames = [pair_curves(run, pair, scores_of_pair(scores, pair), chosen) for pair in run.kept]
+    return pd.concat(frames, ignore_index=True)
+
+
+def scores_of_pair(
+    scores: Sequence[FeatureScores], pair: int
+) -> dict[str, Float[np.ndarray, "units"]]:
+    """Label -> the scores of one pair's units."""
+    here = scores[0].units.pair == pair
+    return {one.label: one.score[here] for one in scores}
 
 
 def pair_curves(

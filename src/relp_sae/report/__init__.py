@@ -4,10 +4,11 @@ from pathlib import Path
 
 from relp_sae.records import RunFolder
 from relp_sae.records.atomic import write_text
+from relp_sae.report import show
 from relp_sae.report.contents import read_records
 from relp_sae.report.terminal import certificate_tables, regime_tables, terminal_tables
 
-__all__ = ["certificate_tables", "regime_tables", "terminal_tables", "write_report"]
+__all__ = ["certificate_tables", "regime_tables", "show", "terminal_tables", "write_report"]
 
 
 def write_report(folder: RunFolder) -> Path:

@@ -57,13 +57,17 @@ class Card:
     quotes: tuple[Quote, ...]
 
 
+Block = str | Table | Picture | Code | Card
+"""What stands below a heading; a plain ``str`` is a paragraph."""
+
+
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it; a plain ``str`` is a paragraph.
+    """A heading and what stands below it.
 
     ``folded`` sections are reference material: the page shows them closed.
     """
 
     title: str
-    blocks: tuple[str | Table | Picture | Code | Card, ...]
+    blocks: tuple[Block, ...]
     folded: bool = False

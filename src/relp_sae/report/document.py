@@ -1,26 +1,27 @@
 """One list of sections, written twice: as Markdown, and as one page that loads nothing."""
 
 import base64
-import html
 import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from relp_sae.report.blocks import Section
+from relp_sae.report.blocks import Block, Section
 from relp_sae.report.wording import visible
 
 
 def markdown(title: str, sections: Sequence[Section]) -> str:
     """The report as Markdown; it shows the PNGs in ``figures/``."""
-    environment = _environment(autoescape=False)
-    environment.filters["cell"] = _markdown_cell
-    environment.filters["plain"] = _markdown_plain
-    environment.filters["code"] = _markdown_code
-    return environment.get_template("report.md.j2").render(title=title, sections=sections)
+    return _markdown("report.md.j2", title=title, sections=sections)
+
+
+def markdown_blocks(blocks: Sequence[Block]) -> str:
+    """Paragraphs and tables as in the report, without a heading."""
+    return _markdown("blocks.md.j2", blocks=blocks).strip() + "\n"
 
 
 def page(title: str, sections: Sequence[Section], figures: Path) -> str:
@@ -29,6 +30,14 @@ def page(title: str, sections: Sequence[Section], figures: Path) -> str:
     environment.filters["inline"] = _inline_html
     environment.filters["data_uri"] = partial(_data_uri, figures)
     return environment.get_template("report.html.j2").render(title=title, sections=sections)
+
+
+def _markdown(template: str, **contents: Any) -> str:
+    environment = _environment(autoescape=False)
+    environment.filters["cell"] = _markdown_cell
+    environment.filters["plain"] = _markdown_plain
+    environment.filters["code"] = _markdown_code
+    return environment.get_template(template).render(**contents)
 
 
 def _environment(autoescape: bool) -> Environment:
@@ -51,10 +60,10 @@ def _markdown_cell(text: str) -> str:
 def _markdown_plain(text: str) -> str:
     """Somebody's text as it is: no character of it is markup.
 
-    >>> _markdown_plain("a *b* <i>")
-    'a \\\\*b\\\\* &lt;i&gt;'
+    >>> _markdown_plain("a *b* <i>'")
+    "a \\\\*b\\\\* &lt;i&gt;&#39;"
     """
-    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", html.escape(text, quote=False))
+    return str(escape(re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", text)))
 
 
 def _markdown_code(text: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from relp_sae.records import CardScore, FeatureCard, FeatureCards
 from relp_sae.report.blocks import Card, Quote, Section, Table
-from relp_sae.report.wording import is_baseline, listed, number, visible
+from relp_sae.report.wording import is_baseline, listed, number, table, visible
 
 SHOWN_TOKENS = 4
 """Promoted tokens in a cell of the table."""
@@ -22,13 +22,13 @@ def features_sections(found: FeatureCards | None) -> list[Section]:
     sections = [
         Section(
             "What do the strongest features mean?",
-            (*_explained(found), *map(_card, first)),
+            (*_explained(found), shared_table(found, found.ranked_by), *map(card_of, first)),
         )
     ]
     if others:
         text = "Features that an estimate ranks high, but no truth."
         sections.append(
-            Section("More features", (text, *map(_card, others)), folded=True),
+            Section("More features", (text, *map(card_of, others)), folded=True),
         )
     return sections
 
@@ -86,7 +86,24 @@ def _explained(found: FeatureCards) -> tuple[str, ...]:
     )
 
 
-def _card(card: FeatureCard) -> Card:
+def shared_table(found: FeatureCards, labels: Sequence[str]) -> Table:
+    """How many features are among the strongest of each two of some rankings."""
+    top = {label: {card.name for card in strongest(found, label)} for label in labels}
+    rows = [(name, *(len(own & other) for other in top.values())) for name, own in top.items()]
+    return table(f"Common features among the top {found.top}", ("", *top), rows)
+
+
+def strongest(found: FeatureCards, label: str) -> list[FeatureCard]:
+    """The cards of the features at the top of one ranking, in its order."""
+    ranks = {
+        card.name: one.rank for card in found.cards for one in card.scores if one.label == label
+    }
+    at_top = [card for card in found.cards if ranks.get(card.name, found.top + 1) <= found.top]
+    return sorted(at_top, key=lambda card: ranks[card.name])
+
+
+def card_of(card: FeatureCard) -> Card:
+    """One feature: where it acts, its scores, the tokens that it moves and its contexts."""
     truths = [one for one in card.scores if one.kind == "truth"]
     estimates = [one for one in card.scores if one.kind == "estimate" and not is_baseline(one.name)]
     lines = [

@@ -1,9 +1,23 @@
 """What the statistics say about a run's saved scores and tables."""
 
+from pathlib import Path
+
 from relp_sae.errors import InputError
 from relp_sae.experiment.progress import Progress, silent
 from relp_sae.faithfulness import ceilings, compare, contrasts, curve_areas, regime_points
 from relp_sae.records import Findings, RunFolder
+
+
+def findings(folder: RunFolder | str | Path) -> Findings:
+    """What the statistics say about a run: its ``agreement.json``, which is made where it lacks.
+
+    Raises:
+        InputError: there is no run folder, or there are no scores that can be compared.
+    """
+    opened = folder if isinstance(folder, RunFolder) else RunFolder.open(folder)
+    if (opened.path / "agreement.json").is_file():
+        return opened.read_findings()
+    return write_findings(opened)
 
 
 def write_findings(folder: RunFolder, progress: Progress = silent) -> Findings:
@@ -21,7 +35,7 @@ def write_findings(folder: RunFolder, progress: Progress = silent) -> Findings:
     together = [(estimate, truth) for truth in measured for estimate in estimates]
     sampling = {"bootstrap": manifest.config.bootstrap, "seed": manifest.config.seed}
     curves, sweep, sets = (folder.read_table(name) for name in ("curves", "sweep", "sets"))
-    findings = Findings(
+    found = Findings(
         agreements=tuple(
             agreement
             for index in progress("comparing", range(len(together)))
@@ -32,5 +46,5 @@ def write_findings(folder: RunFolder, progress: Progress = silent) -> Findings:
         curves=() if curves is None else tuple(curve_areas(curves, **sampling)),
         regimes=tuple(regime_points(scores, sweep, sets, **sampling)),
     )
-    folder.write_findings(findings)
-    return findings
+    folder.write_findings(found)
+    return found
