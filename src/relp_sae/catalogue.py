@@ -18,7 +18,10 @@ import yaml
 from relp_sae.errors import InputError
 from relp_sae.records.site import Site
 
-BUNDLED = {"smollm2-135m-topk": "smollm2-135m"}
+BUNDLED = {
+    "smollm2-135m-topk": "smollm2-135m",
+    "smollm2-135m-standard": "smollm2-135m",
+}
 """SAEs inside this package, folders in ``relp_sae/saes/bundled``: name -> model."""
 
 PICKLED = ("connor_rob_hook_z", "deepseek_r1", "dictionary_learning_1", "goodfire", "qwen_scope")
