@@ -43,7 +43,8 @@ def test_it_runs_on_the_toy_model(tmp_path, monkeypatch):
     monkeypatch.setenv("RELP_SAE_PROFILE", "toy")
     monkeypatch.setenv("RELP_SAE_OUT", str(tmp_path / "out"))
     monkeypatch.setenv("RELP_SAE_TEXT", write_sentences(tmp_path / "text.jsonl", 5))
-    monkeypatch.setenv("RELP_SAE_HELD_OUT", write_sentences(tmp_path / "held-out.jsonl", 6))
+    for i, name in enumerate(("RELP_SAE_HELD_OUT", "RELP_SAE_READ")):
+        monkeypatch.setenv(name, write_sentences(tmp_path / f"{i}.jsonl", 6 + i))
     done = NotebookRun(NOTEBOOK, default_timeout=SECONDS).execute()
     assert done.error is None, done.error
     outputs = {
