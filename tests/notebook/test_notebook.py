@@ -64,7 +64,8 @@ def test_it_runs_on_the_toy_model(tmp_path, monkeypatch):
     assert float(best[1]) > 0.5
     assert "Common features" in outputs["cards"]
     report = (tmp_path / "out" / "toy" / "run" / "report.md").read_text(encoding="utf-8")
-    assert outputs["contrasts"].splitlines()[0] in report
+    assert set(outputs["denoise"].splitlines()) <= set(report.splitlines())
+    assert "relp - gradient (primary)" in outputs["contrasts"]
 
 
 @pytest.mark.skipif(not RENDERED.exists(), reason="the rendered notebook is not committed yet")
