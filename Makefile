@@ -1,7 +1,7 @@
 # make run      one run of relp-sae, e.g. make run ARGS="--n 8"
 # make test     every check and test
 # make bench    how fast exact patching is, next to other ways and to the hardware (minutes)
-# make notebook runs the notebook and keeps its pages in docs/notebook (minutes); TEXT=... to train on
+# make notebook run the notebook and keep its output in docs/notebook (minutes)
 # make report   docs/report.md, written from the committed results
 # make setup    only the virtual environment that both need (they make it themselves)
 # make clean    remove caches and built packages; .venv and runs stay
@@ -39,12 +39,8 @@ test: check
 bench: $(READY)
 	$(BIN)/python benchmarks/patching.py $(ARGS)
 
-TEXT ?= generated
-HELD_OUT ?= $(TEXT)
-
 notebook: $(READY)
-	RELP_SAE_TEXT="$(TEXT)" RELP_SAE_HELD_OUT="$(HELD_OUT)" $(BIN)/jupyter nbconvert --execute \
-		--to markdown --output-dir docs/notebook notebooks/relp_sae.ipynb
+	$(BIN)/jupyter nbconvert --execute --to markdown --output-dir docs/notebook notebooks/relp_sae.ipynb
 
 report: $(READY)
 	$(BIN)/python docs/report/make_report.py
