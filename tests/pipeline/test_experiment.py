@@ -206,6 +206,14 @@ def test_halves_made_apart_join_into_the_whole(config, finished, tmp_path):
         finished / "agreement.json"
     ).read_bytes()
 
+    manifest = truth.read_manifest()
+    assert manifest.found_units is not None
+    fewer = manifest.found_units.model_copy(update={"count": 7})
+    truth.write_manifest(manifest.model_copy(update={"found_units": fewer}))
+    with pytest.raises(InputError, match=r"found other units \(\d+ and 7\)"):
+        join_folders([estimates, truth], tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
 
 def test_runs_of_other_pairs_do_not_join(config, tmp_path):
     estimates = run_experiment(config.model_copy(update={"truths": ()}), tmp_path / "estimates")

@@ -17,8 +17,9 @@ def join_folders(folders: Sequence[RunFolder], out: Path) -> RunFolder:
     """A new folder with the scores of several runs of the same model, SAEs and pairs.
 
     Raises:
-        InputError: a run is unfinished, they differ in what they are about or hold the same
-            score, there is no estimate or no truth among them, or ``out`` exists.
+        InputError: a run is unfinished, they differ in what they are about or in the units that
+            they found, or hold the same score, there is no estimate or no truth among them, or
+            ``out`` exists.
     """
     manifests = [folder.read_manifest() for folder in folders]
     first = manifests[0]
@@ -37,6 +38,7 @@ def join_folders(folders: Sequence[RunFolder], out: Path) -> RunFolder:
                 f"{folders[0].path} and {folder.path} cannot be joined: the model, the SAEs, the "
                 "pairs or the version of this package changed in between."
             )
+        _require_same_units(folders[0], folder)
     scores = [score for folder in folders for score in folder.read_scores()]
     labels = [(score.kind, score.label) for score in scores]
     if len(set(labels)) < len(labels):
@@ -75,3 +77,17 @@ def join_folders(folders: Sequence[RunFolder], out: Path) -> RunFolder:
     folder.write_pairs(folders[0].read_pairs())
     folder.write_scores(scores)
     return folder
+
+
+def _require_same_units(first: RunFolder, other: RunFolder) -> None:
+    """On another processor an activation may round to the other side of a threshold."""
+    one, two = first.read_manifest().found_units, other.read_manifest().found_units
+    if one is None or two is None or one == two:
+        return
+    counts = (
+        f"{one.count}, not the same" if one.count == two.count else f"{one.count} and {two.count}"
+    )
+    raise InputError(
+        f"{first.path} and {other.path} cannot be joined: they found other units ({counts}), as "
+        "happens on other processors or versions of torch. Make both on the same machine."
+    )
