@@ -64,11 +64,10 @@ def test_the_contexts_are_the_strongest_places_of_all(
     assert max(map(len, contexts)) == CONTEXTS
     for i, feature in enumerate(FEATURES):
         expected, density = brute_force(gpt2_model, dictionary, feature, outlier)
-        assert expected
         assert [(c.before, c.token, c.after) for c in contexts[i]] == [w for _, w in expected]
         values = [value for value, _ in expected]
         np.testing.assert_allclose([c.activation for c in contexts[i]], values, rtol=1e-4)
-        assert kept.largest[i] == contexts[i][0].activation
+        assert kept.largest[i] == (contexts[i][0].activation if expected else 0)
         assert kept.density[i] == pytest.approx(density)
     assert kept.documents == 20
     assert sum(seen) == kept.tokens
