@@ -45,33 +45,41 @@ def brute_force(model, dictionary, feature, outlier):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("architecture", "outlier"), [("topk", 10.0), ("abstopk", 1.05)])
+@pytest.mark.parametrize("outlier", [10.0, 1.05])
 def test_the_contexts_are_the_strongest_places_of_all(
-    gpt2_model, sae_folder, monkeypatch, architecture, outlier
+    gpt2_model, sae_folder, transcoder_folder, monkeypatch, outlier
 ):
     monkeypatch.setattr(reading, "OUTLIER", outlier)
     monkeypatch.setattr(reading, "BATCH", 7)
-    (dictionary,) = load_saes(str(sae_folder("resid_mid.1", architecture))).values()
-    seen = []
-    kept = reading.read_features(
+    folders = [
+        sae_folder("resid_pre.1", "topk"),
+        sae_folder("resid_mid.1", "abstopk"),
+        transcoder_folder("mlp_in.1", "mlp_out.1"),
+    ]
+    dictionaries, seen = load_saes([str(folder) for folder in folders]), []
+    found = reading.read_features(
         gpt2_model,
-        {dictionary.site: (dictionary, FEATURES)},
+        {site: (dictionary, FEATURES) for site, dictionary in dictionaries.items()},
         passages(documents(gpt2_model.tokenizer), gpt2_model.tokenizer, LENGTH),
         CONTEXTS,
         seen.append,
-    )[dictionary.site]
+    )
+    for site, dictionary in dictionaries.items():
+        assert found[site].documents == 20
+        assert found[site].tokens == sum(seen)
+        check_contexts(gpt2_model, dictionary, found[site], outlier)
+
+
+def check_contexts(model, dictionary, kept, outlier):
     contexts = kept.contexts()
     assert max(map(len, contexts)) == CONTEXTS
     for i, feature in enumerate(FEATURES):
-        expected, density = brute_force(gpt2_model, dictionary, feature, outlier)
-        assert expected
+        expected, density = brute_force(model, dictionary, feature, outlier)
         assert [(c.before, c.token, c.after) for c in contexts[i]] == [w for _, w in expected]
         values = [value for value, _ in expected]
         np.testing.assert_allclose([c.activation for c in contexts[i]], values, rtol=1e-4)
-        assert kept.largest[i] == contexts[i][0].activation
+        assert kept.largest[i] == (contexts[i][0].activation if expected else 0)
         assert kept.density[i] == pytest.approx(density)
-    assert kept.documents == 20
-    assert sum(seen) == kept.tokens
 
 
 def test_passages_are_the_documents_cut_and_their_windows_the_text(gpt2_model):

@@ -68,15 +68,13 @@ def feature_cards(
     require_inputs(folder, model, saes)
     ranked_by = chosen_rankings(rankings, settings.methods)
     top = top_features(ranked_by, settings.top)
+    if not top:
+        raise InputError(f"No feature differs between the two runs of {folder.path}'s pairs.")
     length = min(CONTEXT, _longest(model))
     text = first_tokens(
         _enough(passages(documents, model.tokenizer, length), length), settings.tokens
     )
-    chosen = {
-        site: (dictionary, [feature for name, feature in top if name == str(site)])
-        for site, dictionary in saes.items()
-        if any(name == str(site) for name, _ in top)
-    }
+    chosen = _by_site(top, saes)
     seen = read_features(model, chosen, text, settings.contexts, read)
     clean = (one.pair.clean_ids for one in folder.read_pairs() if not one.dropped)
     scale = norm_scale(model, islice(clean, PROMPTS))
@@ -94,6 +92,14 @@ def feature_cards(
         norm_scale=scale,
         cards=tuple(made[feature] for feature in top),
     )
+
+
+def _by_site(
+    top: Sequence[Feature], saes: Mapping[Site, Dictionary]
+) -> dict[Site, tuple[Dictionary, list[int]]]:
+    """The dictionaries that have one of the features, each with the numbers of its own."""
+    numbers = {site: [number for name, number in top if name == str(site)] for site in saes}
+    return {site: (saes[site], some) for site, some in numbers.items() if some}
 
 
 def _cards(
