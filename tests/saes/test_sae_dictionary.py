@@ -162,9 +162,10 @@ def test_the_offset_depends_on_x_only_by_its_normalisation(folder):
     torch.testing.assert_close(offset, expected, rtol=0, atol=1e-12)
 
 
-def test_nothing_asks_for_gradients(folder):
+def test_weights_ask_for_no_gradients(folder):
+    """Features of what asks for them have theirs: tests/error_term."""
     dictionary = loaded(folder)
-    code = dictionary.encode(activations().requires_grad_())
+    code = dictionary.encode(activations())
     assert not dictionary.W_dec.requires_grad
     assert not code.features.requires_grad
     assert not code.offset.requires_grad
