@@ -11,7 +11,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from typer import Option
 
 from relp_sae.cli import options
-from relp_sae.cli.terminal import console
 
 if TYPE_CHECKING:
     from relp_sae.training.history import Row
@@ -82,6 +81,7 @@ def command(
         relp-sae train-sae --site resid_pre.15 --tokens 200000 --autocast bfloat16 \\
             --data train.jsonl.gz --held-out heldout.jsonl.gz --out my-sae
     """
+    from relp_sae.cli.terminal import console
     from relp_sae.models import load_model
     from relp_sae.training import TrainingConfig
     from relp_sae.training import train_sae as train
