@@ -69,14 +69,14 @@ def reading(run: Run) -> str:
     """What a person saw in a run's cards: its ``reading.md``; nothing where there is none.
 
     Raises:
-        InputError: it speaks of a feature (`resid_pre.15 / 7`) that has no card in this run.
+        InputError: it speaks of a feature (`resid_pre.15/7`) that has no card in this run.
     """
     path = run.path / "reading.md"
     if not path.is_file():
         return ""
     text = path.read_text(encoding="utf-8").strip()
     known = {card.name for card in run.cards.cards}
-    unknown = [name for name in re.findall(r"`(\w+\.\d+ / \d+)`", text) if name not in known]
+    unknown = [name for name in re.findall(r"`(\w+\.\d+/\d+)`", text) if name not in known]
     if unknown:
         raise InputError(
             f"{path} speaks of {', '.join(unknown)}, without a card in features.json: read the "

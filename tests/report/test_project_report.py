@@ -173,10 +173,10 @@ def test_a_reading_speaks_of_features_that_have_cards(
 ) -> None:
     copy = Path(shutil.copytree(made, tmp_path / "copy"))
     reading = copy / "results" / RUNS[0] / "reading.md"
-    reading.write_text("The first, `resid_pre.2 / 3`, is about women.\n")
+    reading.write_text("The first, `resid_pre.2/3`, is about women.\n")
     assert "is about women" in write(copy)
-    reading.write_text("And `resid_pre.2 / 77` of men.\n")
-    with pytest.raises(InputError, match=r"reading\.md speaks of resid_pre\.2 / 77"):
+    reading.write_text("And `resid_pre.2/77` of men.\n")
+    with pytest.raises(InputError, match=r"reading\.md speaks of resid_pre\.2/77"):
         write(copy)
 
 
