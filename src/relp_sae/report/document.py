@@ -61,7 +61,7 @@ def _markdown_plain(text: str) -> str:
     """Somebody's text as it is: no character of it is markup.
 
     >>> _markdown_plain("a *b* <i>'")
-    "a \\\\*b\\\\* &lt;i&gt;&#39;"
+    'a \\\\*b\\\\* &lt;i&gt;&#39;'
     """
     return str(escape(re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", text)))
 
