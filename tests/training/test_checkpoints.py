@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from relp_sae.errors import InputError
 from relp_sae.models import load_model
@@ -100,22 +101,29 @@ def test_other_settings_do_not_go_on(gpt2_model, config, half_way):
     assert (half_way.with_name("sae.training") / "step-40").is_dir()
 
 
-def test_a_torn_checkpoint_is_named(gpt2_model, config, half_way):
-    (path,) = half_way.with_name("sae.training").glob("step-40")
-    file = path / "sae.safetensors"
+@pytest.mark.parametrize("name", ["sae.safetensors", "trainer_state.pt", "progress.json"])
+def test_a_torn_checkpoint_is_named(gpt2_model, config, half_way, name):
+    file = half_way.with_name("sae.training") / "step-40" / name
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(InputError, match=r"Cannot read the checkpoint .*step-40"):
         train_sae(gpt2_model, config, half_way)
 
 
 def test_a_full_disk_keeps_the_checkpoint_before(gpt2_model, config, half_way, monkeypatch):
-    def full(_tensors, _path):
+    def full(*_args):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoints, "save_file", full)
-        with pytest.raises(InputError, match=r"No space left on device.*goes on from the last"):
-            train_sae(gpt2_model, config, half_way, checkpoint_every=20)
+    def torchs(*_args):
+        raise RuntimeError("PytorchStreamWriter failed writing file data.pkl: file write failed")
+
+    for module, name, fails, sentence in (
+        (checkpoints, "save_file", full, r"No space left on device.*goes on from the last"),
+        (torch, "save", torchs, r"failed writing file.*Free space"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, fails)
+            with pytest.raises(InputError, match=sentence):
+                train_sae(gpt2_model, config, half_way, checkpoint_every=20)
     left = sorted(path.name for path in half_way.with_name("sae.training").iterdir())
     assert left == ["config.json", "step-40"]
     train_sae(gpt2_model, config, half_way)
@@ -126,6 +134,15 @@ def test_a_write_that_was_cut_off_does_not_count(gpt2_model, config, half_way):
     seen = []
     train_sae(gpt2_model, config, half_way, watch=seen.append)
     assert seen[0].step == 41
+
+
+def test_somebody_elses_folder_is_left_alone(gpt2_model, config, tmp_path):
+    theirs = tmp_path / "sae.training" / "notes.txt"
+    theirs.parent.mkdir()
+    theirs.write_text("mine")
+    with pytest.raises(InputError, match="is no training run of this package"):
+        train_sae(gpt2_model, config, tmp_path / "sae")
+    assert theirs.read_text() == "mine"
 
 
 def test_a_folder_that_cannot_be_written_is_named(gpt2_model, config, tmp_path):

@@ -120,6 +120,8 @@ def test_matryoshka_levels_are_nested():
         ({"held_out": "nowhere.txt"}, "No text at nowhere.txt"),
         ({"data": "nowhere.txt"}, "No text at nowhere.txt"),
         ({"tokens": 3}, "less than one batch of 16"),
+        ({"lr": 0.0}, "--lr is 0.0; expected a positive number"),
+        ({"lr": float("nan")}, "--lr is nan"),
     ],
 )
 def test_bad_input_is_one_sentence(gpt2_model, config, tmp_path, change, sentence):
@@ -140,6 +142,7 @@ def test_text_that_ends_too_early_says_how_far_it_went(gpt2_model, config, tmp_p
 
 def test_divergence_stops_with_the_checkpoint_before_it(gpt2_model, config, tmp_path):
     wild = replace(config, arch="standard", k=None, l1=1.0, lr=1e38)
-    with pytest.raises(RunError, match="training diverged"):
+    with pytest.raises(RunError, match=r"no finite number at step 2.*after step 1.*is kept"):
         train_sae(gpt2_model, wild, tmp_path / "sae", checkpoint_every=1)
     assert not (tmp_path / "sae").exists()
+    assert (tmp_path / "sae.training" / "step-1").is_dir()

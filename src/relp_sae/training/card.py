@@ -10,12 +10,13 @@ def model_card(config: TrainingConfig, d_sae: int, quality: Quality) -> str:
     architecture = architectures[config.arch]
     given = config.k if architecture.sparsity == "k" else config.l1
     sparsity = architecture.default if given is None else given
+    trained = config.tokens // config.batch * config.batch
     return f"""# {config.arch} SAE of {config.model} at {config.site}
 
 {d_sae} features, {architecture.sparsity} = {sparsity:g}, float16 weights in the SAELens format.
 Opens with `SAE.load_from_disk` of SAELens or `relp_sae.load_saes`.
 
-Trained on {config.tokens:,} tokens of {config.data}, contexts of {config.context} tokens, each
+Trained on {trained:,} tokens of {config.data}, contexts of {config.context} tokens, each
 document behind the begin-of-sequence token. That token, and tokens whose activation is longer than
 ten median norms (punctuation right after it), are left out of training and of the figures below.
 

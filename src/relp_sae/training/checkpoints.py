@@ -1,6 +1,8 @@
 """Checkpoints of a training run: a folder beside the SAE that is being made."""
 
 import json
+import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,12 +16,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from relp_sae.errors import InputError
+from relp_sae.models import LanguageModel
 from relp_sae.records.atomic import write_text
 from relp_sae.training.config import TrainingConfig
 from relp_sae.training.history import Row
 
-PACKAGES = ("torch", "transformers", "sae-lens")
+PACKAGES = ("relp-sae", "torch", "transformers", "sae-lens")
 PREFIX = "step-"
+
+UNREADABLE = (
+    *(OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError),
+    *(SafetensorError, pickle.UnpicklingError),
+)
+"""What the readers of a damaged checkpoint raise."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +46,32 @@ class Checkpoints:
     folder: Path
 
     @staticmethod
-    def of(out: Path, config: TrainingConfig) -> "Checkpoints":
+    def of(out: Path, config: TrainingConfig, model: LanguageModel) -> "Checkpoints":
         """The folder ``OUT.training``, made anew or found with the same settings.
 
         Raises:
-            InputError: it holds a run of other settings or packages, or cannot be written.
+            InputError: it holds a run of other settings, packages or weights, or something else,
+                or cannot be written.
         """
         folder = out.with_name(out.name + ".training")
-        wanted = {**asdict(config), "packages": {name: version(name) for name in PACKAGES}}
+        wanted = {
+            **asdict(config),
+            "model_sha256": model.sha256(),
+            "device": str(model.device),
+            "dtype": str(model.dtype),
+            "packages": {name: version(name) for name in PACKAGES},
+        }
+        path = folder / "config.json"
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "config.json"
+            for cut_off in folder.glob(".writing-*"):
+                shutil.rmtree(cut_off)
         if not path.exists():
+            if any(folder.iterdir()):
+                raise InputError(
+                    f"{folder} exists and is no training run of this package. Move it, or choose "
+                    "another --out."
+                )
             write_text(path, json.dumps(wanted, indent=1) + "\n")
             return Checkpoints(folder)
         try:
@@ -65,27 +88,30 @@ class Checkpoints:
 
     def latest(self) -> Path | None:
         """The last complete checkpoint."""
-        found = sorted(self.folder.glob(f"{PREFIX}*"), key=lambda path: int(path.name[5:]))
-        return found[-1] if found else None
+        return max(self._complete(), key=lambda path: int(path.name[len(PREFIX) :]), default=None)
+
+    def _complete(self) -> list[Path]:
+        return [one for one in self.folder.glob(f"{PREFIX}*") if one.name[len(PREFIX) :].isdigit()]
 
     def save(self, trainer: SAETrainer, position: Position, history: list[Row]) -> None:
         """Write a checkpoint, whole or not at all, and drop those before it."""
         path = self.folder / f"{PREFIX}{trainer.n_training_steps}"
-        before = [*self.folder.glob(f"{PREFIX}*")]
+        before = self._complete()
         with writing(path):
             temporary = Path(tempfile.mkdtemp(dir=self.folder, prefix=".writing-"))
             try:
                 tensors = {k: v.contiguous() for k, v in trainer.sae.state_dict().items()}
                 save_file(tensors, temporary / "sae.safetensors")
-                trainer.save_trainer_state(temporary)
+                _save_state(trainer, temporary)
                 progress = {"position": asdict(position), "history": [*map(asdict, history)]}
                 (temporary / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
-                if path not in before:
-                    temporary.rename(path)
+                for file in temporary.iterdir():
+                    with file.open("rb+") as written:
+                        os.fsync(written.fileno())
+                temporary.rename(path)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-        for old in before:
-            if old != path:
+            for old in before:
                 shutil.rmtree(old)
 
     def load(self, trainer: SAETrainer) -> tuple[Position, list[Row]]:
@@ -101,16 +127,25 @@ class Checkpoints:
             trainer.sae.load_state_dict(load_file(path / "sae.safetensors"))
             trainer.load_trainer_state(path)
             progress = json.loads((path / "progress.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, RuntimeError, KeyError, EOFError, SafetensorError) as error:
-            reason = str(error).splitlines()[0]
+            history = [Row(**row) for row in progress["history"]]
+            return Position(**progress["position"]), history
+        except UNREADABLE as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise InputError(
                 f"Cannot read the checkpoint {path}: {reason}. Remove {self.folder} to start anew."
             ) from error
-        return Position(**progress["position"]), [Row(**row) for row in progress["history"]]
 
     def remove(self) -> None:
-        """Remove the folder: what it was for is made."""
-        shutil.rmtree(self.folder)
+        """Remove the folder: what it was for is made, or it holds nothing."""
+        with writing(self.folder):
+            shutil.rmtree(self.folder)
+
+
+def _save_state(trainer: SAETrainer, folder: Path) -> None:
+    try:
+        trainer.save_trainer_state(folder)
+    except RuntimeError as error:  # torch's own writer has no other for a full disk
+        raise OSError(str(error).splitlines()[0]) from error
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What decides a trained SAE."""
 
+import shlex
 from dataclasses import asdict, dataclass
 
 
@@ -33,10 +34,10 @@ class TrainingConfig:
 
     @property
     def command(self) -> str:
-        """The command line that makes this SAE, less ``--out``."""
+        """The command line that makes this SAE, less ``--out``, ``--device`` and permissions."""
         options = {("batch_size" if key == "batch" else key): v for key, v in asdict(self).items()}
         words = [
-            f"--{name.replace('_', '-')} {value}"
+            f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
             for name, value in options.items()
             if value is not None
         ]

@@ -70,6 +70,7 @@ class Fit:
                 if (block.number, number) >= (start.block, start.used):
                     self.position = Position(block.number, number + 1)
                     yield batch
+            del block  # before the next one is made
 
     @torch.no_grad()
     def _start_from(self, block: Block) -> None:
@@ -91,15 +92,16 @@ class Fit:
             explained_variance=seen["metrics/explained_variance"],
             l0=seen["metrics/l0"],
             dead=int(seen["sparsity/dead_features"]),
-            losses={name: float(_number(value)) for name, value in output.losses.items()},
+            losses={name: _number(value) for name, value in output.losses.items()},
         )
 
     def _diverged(self, step: int, saved: int) -> str:
-        kept = f"The checkpoint after step {saved}, in {self.checkpoints.folder}, is kept. "
+        folder = self.checkpoints.folder
+        kept = f"The checkpoint after step {saved}, in {folder}, is kept; remove it to "
         return (
             f"The loss is no finite number at step {step}: training diverged. "
-            f"{kept if saved else ''}Remove {self.checkpoints.folder} and train again with a lower "
-            f"--lr than {self.trainer.cfg.lr:g}, or in float32."
+            f"{kept + 'train' if saved else 'Train'} again with a lower --lr than "
+            f"{self.trainer.cfg.lr:g}, or in float32."
         )
 
 

@@ -42,7 +42,7 @@ def generated_documents(model: LanguageModel, seed: int) -> Iterator[str]:
 
 
 def _documents(model: LanguageModel, seed: int) -> Iterator[str]:
-    length = min(LENGTH, getattr(model.config, "max_position_embeddings", LENGTH))
+    length = min(LENGTH, getattr(model.config, "max_position_embeddings", None) or LENGTH)
     for first in count(step=BATCH):
         draws = torch.stack([_draws(seed, first + row, length) for row in range(BATCH)])
         texts = [_text(model, ids) for ids in sample(model, draws)]

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
 
 CURVES = {
     "explained_variance": "explained variance",
@@ -43,7 +43,8 @@ def table(history: Sequence[Row]) -> pd.DataFrame:
 def draw(history: Sequence[Row], path: Path) -> None:
     """The curves over tokens, as a PNG file."""
     rows = table(history)
-    figure, axes = plt.subplots(2, 2, figsize=(9, 5.5), sharex=True, layout="constrained")
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    axes = figure.subplots(2, 2, sharex=True)
     losses, *others = axes.flat
     for name in history[0].losses:
         losses.plot(rows["tokens"], rows[name].clip(lower=1e-9), label=name.replace("_", " "))
@@ -55,4 +56,3 @@ def draw(history: Sequence[Row], path: Path) -> None:
     for axis in axes[1]:
         axis.set_xlabel("tokens")
     figure.savefig(path, dpi=110)
-    plt.close(figure)

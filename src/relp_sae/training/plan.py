@@ -1,5 +1,6 @@
 """What a training run will be, worked out and checked before anything is computed."""
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -50,8 +51,11 @@ def planned(model: LanguageModel, config: TrainingConfig) -> Plan:
             f"--tokens {config.tokens:,} is less than one batch of {config.batch:,}. Give more "
             "tokens or a smaller --batch-size."
         )
-    longest = getattr(model.config, "max_position_embeddings", config.context)
-    if config.context > longest:
+    for name, value in (("lr", config.lr), ("l1", config.l1)):
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"--{name} is {value}; expected a positive number.")
+    longest = getattr(model.config, "max_position_embeddings", None)
+    if longest is not None and config.context > longest:
         raise InputError(f"{model.name} reads at most {longest} tokens; lower --context to that.")
     if config.buffer < LEAST_BATCHES * config.batch:
         raise InputError(
@@ -63,7 +67,7 @@ def planned(model: LanguageModel, config: TrainingConfig) -> Plan:
     sparsity = _sparsity(config, shape.d_sae)
     _require_memory(model, config, shape)
     # A little more than the buffer's rows: some positions of each context are left out.
-    rows = min(config.buffer, steps * config.batch)
+    rows = _buffered(config)
     return Plan(site, shape, sparsity, steps, -(-rows // (config.context - 1)))
 
 
@@ -95,9 +99,11 @@ def _sparsity(config: TrainingConfig, d_sae: int) -> float:
 
 
 def _require_memory(model: LanguageModel, config: TrainingConfig, shape: Shape) -> None:
-    """Weights, gradients and Adam's two moments; a batch's features six times; the buffer."""
+    """Weights, gradients and Adam's two moments; a batch's features six times; the buffer, twice
+    while it is joined from its pieces.
+    """
     weights = 4 * 2 * shape.d_in * shape.d_sae
-    numbers = weights + 6 * config.batch * shape.d_sae + config.buffer * shape.d_in
+    numbers = weights + 6 * config.batch * shape.d_sae + 2 * _buffered(config) * shape.d_in
     needed, free = 4 * numbers, available_memory(model.device)
     if needed > free:
         raise InputError(
@@ -105,6 +111,12 @@ def _require_memory(model: LanguageModel, config: TrainingConfig, shape: Shape) 
             f"{needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on {model.device}. Lower "
             "--width, --batch-size or --buffer."
         )
+
+
+def _buffered(config: TrainingConfig) -> int:
+    """Activations that stand in the buffer: all of a short run's."""
+    steps = max(config.tokens // config.batch, LEAST_BATCHES)
+    return min(config.buffer, steps * config.batch)
 
 
 def _warm_up(steps: int) -> int:

@@ -57,8 +57,8 @@ def _save(sae: TrainingSAE, folder: Path) -> None:
     sae.to(dtype=torch.float16)
     if not all(weight.isfinite().all() for weight in sae.parameters()):
         raise RunError(
-            "The trained weights are not finite in float16: training diverged. Train again with a "
-            "lower --lr; the last checkpoint is kept."
+            "The trained weights are not finite in float16: training diverged. Remove the folder "
+            "of the checkpoint, OUT.training, and train again with a lower --lr."
         )
     sae.cfg.device = "cpu"
     sae.save_inference_model(folder)

@@ -48,7 +48,7 @@ def measure_quality(
     model: LanguageModel, dictionary: Dictionary, contexts: Iterable[Tokens]
 ) -> Quality:
     """Measure a dictionary on packed contexts of shape (1, context) each."""
-    with Products(None).faster(model, slice(None)):
+    with Products(0).faster(model, slice(None)):
         return _measured(model, dictionary, contexts)
 
 

@@ -1,7 +1,7 @@
 """Activations of a model at a site, in shuffled blocks that can be made again from any number."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count, islice
 
 import torch
@@ -57,25 +57,30 @@ class ActivationStream:
     block: int
     autocast: torch.dtype
     seed: int
-    products: Products = field(default_factory=lambda: Products(None))
 
     def blocks(self, first: int = 0) -> Iterator[Block]:
         """The blocks from number ``first`` on, as far as the text goes."""
         contexts = pack(self.documents(), self.model.tokenizer, self.context)
         contexts = islice(contexts, first * self.block, None)
         for number in count(first):
-            pieces = list(self._rows(islice(contexts, self.block)))
-            if not pieces:
+            rows = self._joined(islice(contexts, self.block))
+            if rows is None:
                 return
             # torch's generator keeps 32 bits of a seed: a large odd factor keeps blocks apart.
             seed = (self.seed * 1_000_003 + number) % 2**32
-            yield Block(number, torch.cat(pieces), seed)
+            yield Block(number, rows, seed)
+            del rows  # only one block at a time stands in memory
+
+    def _joined(self, contexts: Iterator[Tokens]) -> Float[Tensor, "rows width"] | None:
+        pieces = list(self._rows(contexts))
+        return torch.cat(pieces) if pieces else None
 
     def _rows(self, contexts: Iterator[Tokens]) -> Iterator[Float[Tensor, "rows width"]]:
         # Products in another type are autocast's; those of the model's own may be made faster.
         own = self.autocast == self.model.dtype
         blocks = slice(self.site.layer + 1) if own else slice(0)
-        with self.products.faster(self.model, blocks):
+        # Without copies of the weights: whether there is room for them must not change a number.
+        with Products(0).faster(self.model, blocks):
             while chunk := list(islice(contexts, TOGETHER)):
                 yield activations_at(self.model, self.site, torch.cat(chunk), self.autocast)
 

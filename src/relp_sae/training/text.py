@@ -60,6 +60,7 @@ def pack(
     pending: list[int] = []
     for document in documents:
         pending += encode(tokenizer, document)
-        while len(pending) >= body:
-            yield torch.tensor([separator + pending[:body]])
-            del pending[:body]
+        whole = len(pending) // body * body
+        for first in range(0, whole, body):
+            yield torch.tensor([separator + pending[first : first + body]])
+        del pending[:whole]

@@ -48,7 +48,7 @@ def train_sae(
     plan = planned(model, config)
     held_out = _held_out(model, config)  # before the work, which would be lost
     trainer = fresh_trainer(model, config, plan)
-    checkpoints = Checkpoints.of(out, config)
+    checkpoints = Checkpoints.of(out, config, model)
     try:
         fit = Fit(trainer, stream_of(model, config, plan), checkpoints, watch)
         fit.position, fit.history = checkpoints.load(trainer)
