@@ -4,8 +4,8 @@
 
 The same model, site, architecture (TopK), batch, buffer, learning rate and number of tokens; the
 ways take turns, so that a busy machine slows all of them alike, and the fastest round of each is
-shown. A time is that of training alone: the model is loaded and the SAE made before, and nothing
-is measured or written after. The floor is the forward pass up to the site and three products
+shown. A time is that of training: the model is loaded before, and nothing is measured after; making
+the SAE, and this package's one checkpoint, are in it. The floor is the forward pass up to the site and three products
 forward and backward of encoder and decoder each, at the rate of this machine's matrix products in
 that type: the faster of torch.mm and, in float32, oneDNN's product. The explained variance is that
 of the trained SAE on activations of held-out text.
@@ -92,7 +92,7 @@ def sae_lens(model: LanguageModel, config: TrainingConfig) -> Train:
             hook_name=site.hook_name,
             is_dataset_tokenized=False,
             context_size=config.context,
-            n_batches_in_buffer=config.buffer // (config.context * TOGETHER),
+            n_batches_in_buffer=config.buffer // config.context,
             store_batch_size_prompts=TOGETHER,
             training_tokens=config.tokens,
             train_batch_size_tokens=config.batch,
