@@ -4,11 +4,11 @@
 
 The same model, site, architecture (TopK), batch, buffer, learning rate and number of tokens; the
 ways take turns, so that a busy machine slows all of them alike, and the fastest round of each is
-shown. A time is that of training: the model is loaded before, and nothing is measured after; making
-the SAE, and this package's one checkpoint, are in it. The floor is the forward pass up to the site and three products
-forward and backward of encoder and decoder each, at the rate of this machine's matrix products in
-that type: the faster of torch.mm and, in float32, oneDNN's product. The explained variance is that
-of the trained SAE on activations of held-out text.
+shown. A time is that of training: the model is loaded before, and nothing is measured after;
+making the SAE, and this package's one checkpoint, are in it. The floor is the forward pass up to
+the site and three products forward and backward of encoder and decoder each, at the rate of this
+machine's matrix products in that type: the faster of torch.mm and, in float32, oneDNN's product.
+The explained variance is that of the trained SAE on activations of held-out text.
 """
 
 import argparse
