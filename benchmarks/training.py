@@ -14,7 +14,7 @@ The explained variance is that of the trained SAE on activations of held-out tex
 import argparse
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -54,11 +54,16 @@ Train = Callable[[], TrainingSAE]
 def ours(model: LanguageModel, config: TrainingConfig) -> Train:
     """This package's training loop, with one checkpoint, the last."""
 
+    def text() -> Iterator[str]:
+        return documents(config.data, model, config.seed)
+
     def train() -> TrainingSAE:
         plan = planned(model, config)
         trainer = fresh_trainer(model, config, plan)
         with tempfile.TemporaryDirectory() as folder:
-            fit = Fit(trainer, stream_of(model, config, plan), Checkpoints(Path(folder)), unwatched)
+            fit = Fit(
+                trainer, stream_of(model, config, plan, text), Checkpoints(Path(folder)), unwatched
+            )
             fit.run(every=plan.steps)
         trainer.sae.fold_activation_norm_scaling_factor(trainer.activation_scaler.scaling_factor)
         return trainer.sae

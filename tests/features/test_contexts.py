@@ -7,7 +7,7 @@ import torch
 from relp_sae.features import reading
 from relp_sae.features.passages import first_tokens, passages
 from relp_sae.features.ranking import rank_features, top_features
-from relp_sae.models import read_sites
+from relp_sae.models import massive_activations, read_sites
 from relp_sae.records import FeatureScores, Units
 from relp_sae.saes import load_saes
 
@@ -49,7 +49,7 @@ def brute_force(model, dictionary, feature, outlier):
 def test_the_contexts_are_the_strongest_places_of_all(
     gpt2_model, sae_folder, transcoder_folder, monkeypatch, outlier
 ):
-    monkeypatch.setattr(reading, "OUTLIER", outlier)
+    monkeypatch.setattr(massive_activations, "OUTLIER", outlier)
     monkeypatch.setattr(reading, "BATCH", 7)
     folders = [
         sae_folder("resid_pre.1", "topk"),

@@ -1,6 +1,7 @@
 """A run that is stopped anywhere and started again ends as if it had not been stopped."""
 
 import errno
+import gzip
 import json
 import os
 import signal
@@ -99,6 +100,21 @@ def test_other_settings_do_not_go_on(gpt2_model, config, half_way):
     with pytest.raises(InputError, match="begun with another lr, seed"):
         train_sae(gpt2_model, replace(config, lr=1.0, seed=3), half_way)
     assert (half_way.with_name("sae.training") / "step-40").is_dir()
+
+
+def test_other_text_under_the_same_name_does_not_go_on(gpt2_model, config, text, tmp_path):
+    copy = tmp_path / "text.jsonl"
+    with gzip.open(text, "rt") as file:
+        lines = file.readlines()
+    copy.write_text("".join(lines))
+    config = replace(config, data=str(copy))
+    with pytest.raises(Stopped):
+        train_sae(gpt2_model, config, tmp_path / "sae", checkpoint_every=20, watch=stop_at(45))
+    copy.write_text("".join(lines[:25] + lines[26:]))
+    with pytest.raises(InputError, match="The training text is no longer what it was"):
+        train_sae(gpt2_model, config, tmp_path / "sae")
+    copy.write_text("".join(lines))
+    train_sae(gpt2_model, config, tmp_path / "sae")
 
 
 @pytest.mark.parametrize("name", ["sae.safetensors", "trainer_state.pt", "progress.json"])

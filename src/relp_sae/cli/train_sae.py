@@ -110,7 +110,9 @@ def command(
     with _shown(tokens) as watch:
         train(loaded, config, out, checkpoint_every=checkpoint_every, watch=watch)
     print((out / "README.md").read_text(encoding="utf-8"))
-    console.print(f"SAE: {escape(str(out))} (relp-sae run --sae {escape(str(out))})")
+    console.print(
+        f"SAE: {escape(str(out))} (relp-sae run --sae {escape(str(out))})", soft_wrap=True
+    )
 
 
 @contextmanager

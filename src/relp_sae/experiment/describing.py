@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from relp_sae.experiment.loading import load_inputs
 from relp_sae.experiment.progress import Progress, silent
 from relp_sae.faithfulness.declared import BASELINES
 from relp_sae.features import CardSettings, feature_cards, require_features
-from relp_sae.models import LanguageModel, load_model
-from relp_sae.records import FeatureCards, RunConfig, RunFolder, Site
-from relp_sae.saes import Dictionary, load_saes
+from relp_sae.records import FeatureCards, RunFolder
 from relp_sae.training import documents
 
 TICK = 1000
@@ -33,7 +32,7 @@ def describe_features(
         if one.kind == "estimate" and one.name.partition(":")[0] not in BASELINES
     )
     config = folder.read_manifest().config
-    model, dictionaries = _load(config)
+    model, dictionaries = load_inputs(config)
     cards = feature_cards(
         folder,
         model,
@@ -44,17 +43,6 @@ def describe_features(
     )
     folder.write_features(cards)
     return cards
-
-
-def _load(config: RunConfig) -> tuple[LanguageModel, dict[Site, Dictionary]]:
-    """The model and the SAEs of a run, as it loaded them."""
-    weights = {
-        "device": config.device,
-        "dtype": config.dtype,
-        "allow_pickle": config.allow_pickle,
-    }
-    model = load_model(config.model, trust_remote_code=config.trust_remote_code, **weights)
-    return model, load_saes(config.saes, sites=config.sites or None, **weights)
 
 
 def _counting(tokens: int, progress: Progress) -> Callable[[int], None]:

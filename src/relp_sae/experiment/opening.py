@@ -11,16 +11,16 @@ from pathlib import Path
 from relp_sae import patching
 from relp_sae.attribution import method_named, require_errors_held
 from relp_sae.errors import InputError
+from relp_sae.experiment.loading import load_inputs
 from relp_sae.experiment.progress import Progress, silent
 from relp_sae.experiment.stages import Experiment, found_units
 from relp_sae.faithfulness import require_budget
 from relp_sae.metrics import metrics
-from relp_sae.models import load_model
 from relp_sae.patching import engines, longest_batch, require_precision, truths
 from relp_sae.records import Manifest, RunConfig, RunFolder
 from relp_sae.records.manifest import Provenance, Stage
 from relp_sae.run import PairedRun
-from relp_sae.saes import error_terms, load_saes, whole_nodes
+from relp_sae.saes import error_terms
 from relp_sae.tasks.loaded import BadLine
 from relp_sae.tasks.loading import load_task
 
@@ -79,16 +79,7 @@ def _intervenes(config: RunConfig) -> bool:
 def _load(config: RunConfig) -> tuple[PairedRun, tuple[BadLine, ...]]:
     """The paired run, both prompts of every pair measured, and the lines that were left out."""
     metric = metrics[config.metric]
-    weights = {
-        "device": config.device,
-        "dtype": config.dtype,
-        "allow_pickle": config.allow_pickle,
-    }
-    model = load_model(config.model, trust_remote_code=config.trust_remote_code, **weights)
-    if config.units == "nodes":
-        dictionaries = whole_nodes(model)
-    else:
-        dictionaries = load_saes(config.saes, sites=config.sites or None, **weights)
+    model, dictionaries = load_inputs(config)
     task = load_task(config.task, model.tokenizer, config.n, config.seed, config.skip_bad)
     run = PairedRun(
         model,

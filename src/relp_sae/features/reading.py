@@ -5,12 +5,11 @@ from itertools import islice
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+from jaxtyping import Float
 
 from relp_sae.features.passages import Passage
 from relp_sae.features.strongest import Strongest
-from relp_sae.models import LanguageModel, read_up_to
+from relp_sae.models import LanguageModel, outliers, read_up_to
 from relp_sae.records import Site
 from relp_sae.saes import Dictionary
 from relp_sae.saes.dictionary import positions_at_once
@@ -19,14 +18,6 @@ from relp_sae.tensors import Resid, Tokens
 
 BATCH = 32
 """Passages that are read at once."""
-
-OUTLIER = 10.0
-"""An activation longer than this many median norms of its passage is left out.
-
-Language models give a few tokens (the first, and a line break or a full stop soon after it) norms
-a hundred times the rest, whatever the text: they would be the strongest context of every feature
-that is active at all of them. They are left out of the training of SAEs here, too.
-"""
 
 
 @torch.no_grad()
@@ -41,7 +32,7 @@ def read_features(
 
     Every passage is read behind the begin-of-sequence token, as prompts are. The first position
     (that token, or the passage's first where the tokenizer has none) is left out, and so are
-    outliers.
+    outliers of each passage.
     """
     kept = {site: Strongest(len(features), contexts) for site, (_, features) in chosen.items()}
     sites = {dictionary.reads for dictionary, _ in chosen.values()}
@@ -51,17 +42,11 @@ def read_features(
         for site, (dictionary, features) in chosen.items():
             for passage, x in zip(batch, seen[dictionary.reads], strict=True):
                 x = x[1 : len(start) + len(passage.ids)]
-                usual = _ordinary(x)
+                usual = ~outliers(x)
                 tokens = (torch.nonzero(usual)[:, 0] + 1 - len(start)).cpu().numpy()
                 kept[site].add(passage, tokens, _chosen(dictionary, x[usual], features))
         read(sum(len(passage.ids) for passage in batch))
     return kept
-
-
-def _ordinary(x: Float[Tensor, "pos d_model"]) -> Bool[Tensor, "pos"]:
-    """True where an activation is no outlier among those of its passage."""
-    norms = x.float().norm(dim=-1)
-    return norms < OUTLIER * norms.median() if len(norms) else norms.bool()
 
 
 def _rows(batch: Sequence[Passage], start: tuple[int, ...]) -> Tokens:

@@ -3,6 +3,7 @@
 from relp_sae.models.blocks import BlockCall, block_calls, started_at
 from relp_sae.models.language_model import LanguageModel
 from relp_sae.models.loading import load_model, load_tokenizer
+from relp_sae.models.massive_activations import outliers
 from relp_sae.models.sites import (
     Addition,
     at_sites,
@@ -22,6 +23,7 @@ __all__ = [
     "in_turn",
     "load_model",
     "load_tokenizer",
+    "outliers",
     "read_sites",
     "read_up_to",
     "started_at",

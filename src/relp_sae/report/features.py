@@ -74,7 +74,8 @@ def _explained(found: FeatureCards) -> tuple[str, ...]:
         f"The {found.top} features with the largest sum of |score| over pairs and positions, for "
         f"each of {listed([f'`{one}`' for one in found.ranked_by])}; error units are left out.",
         f"**Fires on**: the places of the largest activation in {found.tokens:,} tokens of "
-        f"{found.documents:,} documents, one a document, with the token that it fires at marked. "
+        f"{found.documents:,} documents (a long one is read as several), one a document, with the "
+        "token that it fires at marked. "
         "The first token of a passage and tokens with outlying activations are left out.",
         "**Promotes** and **suppresses**: the tokens whose logits the feature's decoder row moves "
         "most when it is added to the stream at the end, past all later blocks, with the final "

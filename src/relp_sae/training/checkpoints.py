@@ -33,10 +33,14 @@ UNREADABLE = (
 
 @dataclass(frozen=True)
 class Position:
-    """Where in the activation stream training is: ``used`` batches of block ``block`` are done."""
+    """Where in the activation stream training is: ``used`` batches of block ``block`` are done.
+
+    ``text`` is the block's own: what the text was so far.
+    """
 
     block: int = 0
     used: int = 0
+    text: str = ""
 
 
 @dataclass(frozen=True)

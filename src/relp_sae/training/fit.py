@@ -56,19 +56,25 @@ class Fit:
             if step == steps:
                 return
         raise InputError(
-            f"The text ends after {trainer.n_training_samples:,} training tokens, fewer than the "
-            f"{trainer.cfg.total_training_samples:,} of --tokens. Add text or lower --tokens."
+            f"The text ends after {trainer.n_training_samples:,} training tokens (documents of "
+            f"the held-out text left out), fewer than the {trainer.cfg.total_training_samples:,} "
+            "of --tokens. Add text or lower --tokens."
         )
 
     def _batches(self) -> Iterator[Tensor]:
         """Batches from the position on; the position is that after the batch that is out."""
         size, start = self.trainer.cfg.train_batch_size_samples, self.position
         for block in self.stream.blocks(start.block):
+            if block.number == start.block and start.text not in ("", block.text):
+                raise InputError(
+                    "The training text is no longer what it was when this run was begun. Put it "
+                    f"back, or remove {self.checkpoints.folder} to start anew."
+                )
             if self.trainer.activation_scaler.scaling_factor is None:
                 self._start_from(block)
             for number, batch in enumerate(block.batches(size)):
                 if (block.number, number) >= (start.block, start.used):
-                    self.position = Position(block.number, number + 1)
+                    self.position = Position(block.number, number + 1, block.text)
                     yield batch
             del block  # before the next one is made
 

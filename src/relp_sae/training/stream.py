@@ -1,5 +1,6 @@
 """Activations of a model at a site, in shuffled blocks that can be made again from any number."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count, islice
@@ -8,18 +9,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from relp_sae.models import LanguageModel, read_up_to
+from relp_sae.models import LanguageModel, outliers, read_up_to
 from relp_sae.models.products import Products
 from relp_sae.records import Site
 from relp_sae.tensors import Tokens
 from relp_sae.training.text import pack
-
-OUTLIER = 10.0
-"""Activations longer than this many median norms are left out of training and of its quality.
-
-Language models give a few tokens (the first, and a punctuation mark right after it) norms a
-hundred times the rest, the same whatever the text; a squared loss would see nothing else.
-"""
 
 TOGETHER = 32
 """Contexts in one forward pass."""
@@ -27,11 +21,15 @@ TOGETHER = 32
 
 @dataclass(frozen=True)
 class Block:
-    """Activations of consecutive contexts and the order in which training sees them."""
+    """Activations of consecutive contexts and the order in which training sees them.
+
+    ``text`` is a SHA-256 of all token ids up to the block's end.
+    """
 
     number: int
     rows: Float[Tensor, "rows width"]
     seed: int
+    text: str
 
     def batches(self, size: int) -> Iterator[Float[Tensor, "batch width"]]:
         """Whole batches in shuffled order; what is left over at the end is dropped."""
@@ -60,15 +58,16 @@ class ActivationStream:
 
     def blocks(self, first: int = 0) -> Iterator[Block]:
         """The blocks from number ``first`` on, as far as the text goes."""
+        text = hashlib.sha256()
         contexts = pack(self.documents(), self.model.tokenizer, self.context)
-        contexts = islice(contexts, first * self.block, None)
+        contexts = islice(_noted(contexts, text), first * self.block, None)
         for number in count(first):
             rows = self._joined(islice(contexts, self.block))
             if rows is None:
                 return
             # torch's generator keeps 32 bits of a seed: a large odd factor keeps blocks apart.
             seed = (self.seed * 1_000_003 + number) % 2**32
-            yield Block(number, rows, seed)
+            yield Block(number, rows, seed, text.hexdigest())
             del rows  # only one block at a time stands in memory
 
     def _joined(self, contexts: Iterator[Tokens]) -> Float[Tensor, "rows width"] | None:
@@ -83,6 +82,12 @@ class ActivationStream:
         with Products(0).faster(self.model, blocks):
             while chunk := list(islice(contexts, TOGETHER)):
                 yield activations_at(self.model, self.site, torch.cat(chunk), self.autocast)
+
+
+def _noted(contexts: Iterator[Tokens], text: "hashlib._Hash") -> Iterator[Tokens]:
+    for ids in contexts:
+        text.update(ids.numpy().tobytes())
+        yield ids
 
 
 @torch.no_grad()
@@ -103,7 +108,6 @@ def ordinary(
     x: Float[Tensor, "batch pos width"], ids: Tokens, model: LanguageModel
 ) -> Bool[Tensor, "batch pos"]:
     """True where a token is neither the begin-of-sequence token nor an outlier."""
-    norms = x.float().norm(dim=-1)
-    keep = norms < OUTLIER * norms.median()
+    keep = ~outliers(x)
     keep[:, 0] = False
     return keep & (ids.to(x.device) != model.tokenizer.bos_token_id)

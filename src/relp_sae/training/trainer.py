@@ -1,6 +1,7 @@
 """Train an SAE with SAELens' training step on this package's activation stream."""
 
-from itertools import islice
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,17 +10,17 @@ from sae_lens.training.sae_trainer import SAETrainer
 from relp_sae.errors import InputError
 from relp_sae.models import LanguageModel
 from relp_sae.models.loading import parse_dtype
-from relp_sae.tensors import Tokens
 from relp_sae.training.architectures import architectures
 from relp_sae.training.checkpoints import Checkpoints
 from relp_sae.training.config import TrainingConfig
 from relp_sae.training.fit import Fit
+from relp_sae.training.held_out import HeldOut, read_held_out
 from relp_sae.training.history import Row, Watch
 from relp_sae.training.plan import Plan, planned, trainer_config
 from relp_sae.training.publishing import publish
 from relp_sae.training.quality import Quality
 from relp_sae.training.stream import ActivationStream
-from relp_sae.training.text import documents, pack
+from relp_sae.training.text import documents
 
 
 def unwatched(_row: Row) -> None:
@@ -38,6 +39,8 @@ def train_sae(
 
     While it works, ``OUT.training`` holds a checkpoint, written every ``checkpoint_every`` steps.
     Called again with the same config it goes on from there and ends with the same weights.
+    Documents of the held-out text are left out of the training text, so that both may be one
+    source.
 
     Raises:
         InputError: ``out`` exists, a setting that cannot be, too little text, or no disk space.
@@ -46,14 +49,15 @@ def train_sae(
     if out.exists():
         raise InputError(f"{out} exists already. Choose another --out, or remove it.")
     plan = planned(model, config)
-    held_out = _held_out(model, config)  # before the work, which would be lost
+    held_out = read_held_out(model, config)  # before the work, which would be lost
     trainer = fresh_trainer(model, config, plan)
     checkpoints = Checkpoints.of(out, config, model)
     try:
-        fit = Fit(trainer, stream_of(model, config, plan), checkpoints, watch)
+        text = partial(_training_text, model, config, held_out)
+        fit = Fit(trainer, stream_of(model, config, plan, text), checkpoints, watch)
         fit.position, fit.history = checkpoints.load(trainer)
         fit.run(checkpoint_every)
-        quality = publish(trainer, model, config, fit.history, held_out, out)
+        quality = publish(trainer, model, config, fit.history, held_out.contexts, out)
     except BaseException:
         if checkpoints.latest() is None:
             checkpoints.remove()
@@ -73,12 +77,14 @@ def fresh_trainer(model: LanguageModel, config: TrainingConfig, plan: Plan) -> S
     return SAETrainer(settings, sae.to(model.device), iter(()))
 
 
-def stream_of(model: LanguageModel, config: TrainingConfig, plan: Plan) -> ActivationStream:
-    """The activations that an SAE is trained on."""
+def stream_of(
+    model: LanguageModel, config: TrainingConfig, plan: Plan, text: Callable[[], Iterator[str]]
+) -> ActivationStream:
+    """The activations that an SAE is trained on; ``text`` starts the documents anew."""
     return ActivationStream(
         model=model,
         site=plan.site,
-        documents=lambda: documents(config.data, model, config.seed),
+        documents=text,
         context=config.context,
         block=plan.block,
         autocast=parse_dtype(config.autocast),
@@ -86,11 +92,7 @@ def stream_of(model: LanguageModel, config: TrainingConfig, plan: Plan) -> Activ
     )
 
 
-def _held_out(model: LanguageModel, config: TrainingConfig) -> list[Tokens]:
-    # Generated text needs another seed, or it would be the text that the SAE is trained on.
-    text = documents(config.held_out, model, -1 - config.seed)
-    contexts = pack(text, model.tokenizer, config.context)
-    held_out = list(islice(contexts, max(1, config.held_out_tokens // config.context)))
-    if not held_out:
-        raise InputError(f"{config.held_out} is shorter than {config.context} tokens.")
-    return held_out
+def _training_text(
+    model: LanguageModel, config: TrainingConfig, held_out: HeldOut
+) -> Iterator[str]:
+    return held_out.others(documents(config.data, model, config.seed))
