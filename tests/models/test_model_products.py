@@ -5,9 +5,40 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from relp_sae.models.products import Products, _product, _weight
+from relp_sae.models.products import Products, _laid_out, _LaidOut, _product, _weight
 
 LAYERS = [nn.Linear(64, 96), nn.Linear(64, 96, bias=False), Conv1D(96, 64)]
+
+
+def rows(width):
+    """Inputs of a layer, or slopes of its output, in all shapes and strides."""
+    return (
+        torch.randn(1, 7, width),
+        torch.randn(1, 0, width),
+        torch.randn(3, width),
+        torch.randn(2, 9, width)[:, 4],
+        torch.randn(width).expand(1, 3, width),
+        torch.randn(width, 5).T,
+    )
+
+
+def exact(layer, x):
+    """The layer in float64."""
+    return nn.functional.linear(
+        x.double(),
+        (layer.weight.T if isinstance(layer, Conv1D) else layer.weight).double(),
+        None if layer.bias is None else layer.bias.double(),
+    )
+
+
+def weights_of(layer):
+    """The weight as it is, and laid out; each with its transposed."""
+    plain = _weight(layer).detach()
+    state = (0, 0)
+    return (
+        _LaidOut(plain, plain.T, state),
+        _LaidOut(_laid_out(plain), _laid_out(plain.T), state),
+    )
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
@@ -16,23 +47,23 @@ def test_the_product_is_the_layer(layer):
     torch.manual_seed(0)
     if layer.bias is not None:
         nn.init.normal_(layer.bias)
-    laid_out = torch.ops.mkldnn._reorder_linear_weight(_weight(layer).contiguous(), None)
-    for x in (
-        torch.randn(1, 7, 64),
-        torch.randn(1, 0, 64),
-        torch.randn(3, 64),
-        torch.randn(2, 9, 64)[:, 4],
-        torch.randn(64).expand(1, 3, 64),
-        torch.randn(64, 5).T,
-    ):
-        exact = nn.functional.linear(
-            x.double(),
-            (layer.weight.T if isinstance(layer, Conv1D) else layer.weight).double(),
-            None if layer.bias is None else layer.bias.double(),
-        )
-        for weight in (_weight(layer), laid_out):
-            found = _product(weight, layer.bias)(x).double()
-            torch.testing.assert_close(found, exact, rtol=1e-5, atol=1e-5)
+    for x in rows(64):
+        for kept in weights_of(layer):
+            found = _product(kept, layer.bias, backward=False)(x).double()
+            torch.testing.assert_close(found, exact(layer, x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_its_slope_is_that_of_the_layer(layer):
+    torch.manual_seed(0)
+    for x, slope in zip(rows(64), rows(96), strict=True):
+        x.requires_grad_()
+        (wanted,) = torch.autograd.grad(exact(layer, x), x, slope.double())
+        for kept in weights_of(layer):
+            y = _product(kept, layer.bias, backward=True)(x)
+            torch.testing.assert_close(y.double(), exact(layer, x), rtol=1e-5, atol=1e-5)
+            (found,) = torch.autograd.grad(y, x, slope)
+            torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_layers_from_a_block_on_are_replaced_for_a_while(family, load_tiny):
@@ -62,15 +93,29 @@ def test_float64_and_layers_that_something_took_over_are_left_alone(load_tiny):
         del part.forward
 
 
-def test_weights_are_laid_out_once_and_within_the_budget(load_tiny):
+@pytest.mark.parametrize(("backward", "copies"), [(False, 1), (True, 2)])
+def test_weights_are_laid_out_once_and_within_the_budget(load_tiny, backward, copies):
     model = load_tiny("llama", "float32")
     block = sum(x.weight.nbytes for x in model.blocks[0].modules() if type(x) is nn.Linear)
-    for memory, copied in ((8 * block, 2 * block), (8 * block - 1, 0)):
+    least = 4 * copies * 2 * block
+    for memory, layers in ((least, 2 * block), (least - 1, 0)):
         products = Products(memory)
         for _ in range(2):
-            with products.faster(model, slice(model.n_layers - 2, None)):
+            with products.faster(model, slice(model.n_layers - 2, None), backward=backward):
                 pass
-        assert sum(layer.weight.nbytes for layer in products._laid_out) == copied
+        assert sum(layer.weight.nbytes for layer in products._laid_out) == layers
+
+
+def test_what_was_laid_out_for_a_forward_pass_gets_its_slope_when_it_is_needed(load_tiny):
+    model = load_tiny("llama", "float32")
+    products, layer = Products(None), model.in_block(0, "mlp.down_proj")
+    with products.faster(model, slice(None)):
+        pass
+    assert products._laid_out[layer].transposed is None
+    with products.faster(model, slice(None), backward=True):
+        assert products._laid_out[layer].transposed is not None
+    with products.faster(model, slice(None)):
+        assert products._laid_out[layer].transposed is not None
 
 
 @torch.no_grad()

@@ -58,7 +58,7 @@ def test_an_sae_is_made_and_a_run_takes_it(relp_sae, inputs, asked, tmp_path):
 def test_bad_input_is_one_sentence_and_leaves_nothing(
     relp_sae, asked, tmp_path, arguments, sentence
 ):
-    code, _, err = relp_sae(*asked, "--width", 48, *arguments)
+    code, _, err = relp_sae(*asked, *arguments)
     assert code == 2
     assert sentence in err.replace("\n", " ")
     assert "Traceback" not in err

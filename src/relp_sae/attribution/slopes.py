@@ -120,7 +120,12 @@ def added_slopes(
     # Which tokens these are does not matter: the blocks that would read them are not run.
     tokens = torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
     end = Site(model.n_layers - 1, "resid_post")
-    with torch.enable_grad(), started_at(model, entry.layer, x), at_sites(model, additions):
+    with (
+        torch.enable_grad(),
+        read.run.products.faster(model, slice(entry.layer, None), backward=True),
+        started_at(model, entry.layer, x),
+        at_sites(model, additions),
+    ):
         after = read_up_to(model, [end], tokens)[end]
         summed = total(read.logits(after[:, -1]))
     slopes = torch.autograd.grad(summed, list(leaves.values()))

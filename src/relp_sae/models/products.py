@@ -5,13 +5,14 @@ for few rows and once the weights are laid out for it. These are the operators t
 uses with frozen weights.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from transformers.pytorch_utils import Conv1D
 
 from relp_sae.models.language_model import LanguageModel
@@ -20,6 +21,7 @@ from relp_sae.models.memory import WEIGHTS, budget_of, out_of_memory
 
 class _LaidOut(NamedTuple):
     weight: Tensor
+    transposed: Tensor | None  # for the backward pass, where there is one
     of: tuple[int, int]  # where the layer's own weight was, and its version, when it was copied
 
 
@@ -36,35 +38,43 @@ class Products:
         self._laid_out: WeakKeyDictionary[nn.Module, _LaidOut] = WeakKeyDictionary()
 
     @contextmanager
-    def faster(self, model: LanguageModel, blocks: slice) -> Iterator[None]:
+    def faster(
+        self, model: LanguageModel, blocks: slice, *, backward: bool = False
+    ) -> Iterator[None]:
         """Inside the context linear layers of these of the model's blocks use oneDNN.
 
-        On other devices and in other types, and where something else took a layer's forward over,
-        nothing is changed.
+        ``backward`` is for slopes with respect to activations; the weights are constants. On other
+        devices and in other types, and where something else took a layer's forward over, nothing
+        is changed.
         """
         layers = _linear_layers(model, blocks) if _has_onednn(model) else []
-        self._lay_out(layers, model.device)
+        self._lay_out(layers, model.device, backward)
         with ExitStack() as undo:
             for layer in layers:
-                kept = self._laid_out.get(layer)
-                weight = _weight(layer) if kept is None else kept.weight
-                layer.forward = _product(weight, getattr(layer, "bias", None))
+                weight = _weight(layer)
+                kept = self._laid_out.get(layer, _LaidOut(weight, weight.T, _state(layer)))
+                layer.forward = _product(kept, getattr(layer, "bias", None), backward)
                 undo.callback(delattr, layer, "forward")
             yield
 
-    def _lay_out(self, layers: list[nn.Module], device: torch.device) -> None:
+    def _lay_out(self, layers: list[nn.Module], device: torch.device, backward: bool) -> None:
         """Copy the layers' weights, if the budget has room for all of them."""
         for layer in list(self._laid_out):
-            if self._laid_out[layer].of != _state(layer):
+            kept = self._laid_out[layer]
+            if kept.of != _state(layer) or (backward and kept.transposed is None):
                 del self._laid_out[layer]
         new = [layer for layer in layers if layer not in self._laid_out]
-        room = WEIGHTS * budget_of(device, self._memory) - _bytes(self._laid_out)
-        if _bytes(new) > room:
+        copies = 2 if backward else 1
+        held = sum(w.nbytes for kept in self._laid_out.values() for w in kept[:2] if w is not None)
+        if copies * sum(_weight(layer).nbytes for layer in new) + held > WEIGHTS * budget_of(
+            device, self._memory
+        ):
             return
         try:
             for layer in new:
-                weight = torch.ops.mkldnn._reorder_linear_weight(_weight(layer).contiguous(), None)
-                self._laid_out[layer] = _LaidOut(weight, _state(layer))
+                weight = _weight(layer)
+                transposed = _laid_out(weight.T) if backward else None
+                self._laid_out[layer] = _LaidOut(_laid_out(weight), transposed, _state(layer))
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise  # otherwise the rest multiplies without copies
@@ -96,12 +106,28 @@ def _state(layer: nn.Module) -> tuple[int, int]:
     return weight.data_ptr(), weight._version
 
 
-def _bytes(layers: Iterable[nn.Module]) -> int:
-    return sum(_weight(layer).nbytes for layer in layers)
+def _laid_out(weight: Tensor) -> Tensor:
+    return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
 
 
-def _product(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-    def forward(x: Tensor) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+def _product(kept: _LaidOut, bias: Tensor | None, backward: bool) -> Callable[[Tensor], Tensor]:
+    if backward:
+        return lambda x: _Differentiable.apply(x, kept, bias)
+    return lambda x: _multiplied(x, kept.weight, bias)
 
-    return forward
+
+def _multiplied(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+class _Differentiable(torch.autograd.Function):
+    """x W^T + b, with the slope g W with respect to x alone."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, kept: _LaidOut, bias: Tensor | None) -> Tensor:
+        ctx.kept = kept
+        return _multiplied(x, kept.weight, bias)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, slope: Tensor) -> tuple[Tensor, None, None]:
+        return _multiplied(slope, ctx.kept.transposed, None), None, None

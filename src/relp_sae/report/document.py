@@ -1,6 +1,7 @@
 """One list of sections, written twice: as Markdown, and as one page that loads nothing."""
 
 import base64
+import html
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -54,16 +55,16 @@ def _environment(autoescape: bool) -> Environment:
 
 def _markdown_cell(text: str) -> str:
     flat = " ".join(text.split())
-    return escape(flat).replace("|", "\\|")
+    return html.escape(flat, quote=False).replace("|", "\\|")
 
 
 def _markdown_plain(text: str) -> str:
     """Somebody's text as it is: no character of it is markup.
 
     >>> _markdown_plain("a *b* <i>'")
-    'a \\\\*b\\\\* &lt;i&gt;&#39;'
+    "a \\\\*b\\\\* &lt;i&gt;'"
     """
-    return str(escape(re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", text)))
+    return html.escape(re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", text), quote=False)
 
 
 def _markdown_code(text: str) -> str:

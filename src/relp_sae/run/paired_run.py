@@ -11,6 +11,7 @@ from torch import Tensor
 from relp_sae.errors import InputError
 from relp_sae.metrics.metric import Metric
 from relp_sae.models import LanguageModel, forward_order
+from relp_sae.models.products import Products
 from relp_sae.records import (
     WHOLE_NODE,
     FeatureScores,
@@ -109,6 +110,11 @@ class PairedRun:
         Only the last ones asked for are in memory; the others are run again.
         """
         return Activations(self.model, self.metric, self.recorded, self.pairs)
+
+    @cached_property
+    def products(self) -> Products:
+        """The model's weights laid out for passes forward and backward."""
+        return Products(None)
 
     @cached_property
     def behaviours(self) -> list[PairBehaviour]:
