@@ -189,6 +189,15 @@ def node_lines(run: Run, truth: str) -> list[str]:
     ]
 
 
+def node_caution(run: Run, truth: str, measure: str = "pearson-without-top-5") -> list[str]:
+    """The same without each pair's five largest nodes."""
+    asked = run.records.truth(truth)
+    return [
+        f"`{part}`: {values(seed_rows(run, asked, measure, part))}"
+        for part in run.records.main_parts
+    ]
+
+
 def short_steps(run: Run) -> str:
     """Which share of the units has a short step."""
     points = [one for one in map_points(run.records) if one.regime == "relative step"]

@@ -68,13 +68,14 @@ def one_token(run: Run, truth: str = "denoise") -> str:
 
 
 def mistakes(run: Run, truth: str = "denoise") -> Table:
-    """Features that a score has among its strongest and the truth ranks lowest."""
+    """Features that a score has among its strongest and the truth does not, ranked lowest."""
     rows = []
     for label in labels(run):
         if label in BASES or label.partition("@")[2] not in ("", BASES[truth]):
             continue
         ranked = strongest(run.cards, label)
-        worst = sorted(ranked, key=lambda card: -score(card, truth).rank)[:2]
+        missed = [card for card in ranked if score(card, truth).rank > run.cards.top]
+        worst = sorted(missed, key=lambda card: -score(card, truth).rank)[:2]
         rows += [
             (
                 label if i == 0 else "",
@@ -87,7 +88,10 @@ def mistakes(run: Run, truth: str = "denoise") -> Table:
             for i, card in enumerate(worst)
         ]
     header = ("score", "feature", "its rank", f"rank by {truth}", "mean score", f"mean {truth}")
-    caption = f"{run.sae}: of each score's strongest features, those that {truth} ranks lowest"
+    caption = (
+        f"{run.sae}: of each score's strongest features, those that {truth} ranks lowest, beyond "
+        f"its own top {run.cards.top}"
+    )
     return table(caption, header, rows, labels=2)
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from relp_sae.attribution import attribute, methods
+from relp_sae.models import products
 from relp_sae.records import ERROR_UNIT, Site
 from relp_sae.records.site import KINDS
 
@@ -97,3 +98,22 @@ def test_the_error_units_score_is_its_own_step_times_the_slope(make_run, gpt2_mo
         expected = ((error_clean - error_corrupted) * slope).sum(-1)[0, pair.first_change :]
         mine = (scores.units.pair == index) & (scores.units.feature == ERROR_UNIT)
         np.testing.assert_allclose(scores.score[mine], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gradient", "relp", "secant", "integrated-gradients:3"])
+def test_laid_out_products_give_the_scores_of_the_models_own(
+    load_tiny, make_run, family, monkeypatch, name
+):
+    """In float32 on a CPU the layers of a pass multiply through oneDNN, forward and backward."""
+    multiplied, counted = products._multiplied, []
+    monkeypatch.setattr(
+        products, "_multiplied", lambda *given: counted.append(1) or multiplied(*given)
+    )
+    run = make_run(load_tiny(family, "float32"), "resid_pre.1")
+    faster = attribute(run, name).score
+    assert counted
+    monkeypatch.setattr(products, "_has_onednn", lambda _model: False)
+    counted.clear()
+    own = attribute(run, name).score
+    assert not counted
+    assert np.abs(faster - own).max() <= 1e-4 * np.abs(own).max()

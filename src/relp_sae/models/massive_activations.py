@@ -14,6 +14,6 @@ feature that is active at them.
 
 
 def outliers(x: Float[Tensor, "*positions width"]) -> Bool[Tensor, "*positions"]:
-    """True where an activation is an outlier among those that are given."""
+    """True where an activation is an outlier among those that are given, or is not finite."""
     norms = x.float().norm(dim=-1)
-    return norms >= OUTLIER * norms.median() if norms.numel() else norms.bool()
+    return ~(norms < OUTLIER * norms.median()) if norms.numel() else norms.bool()

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
+from torch.autograd.function import FunctionCtx, once_differentiable
 from transformers.pytorch_utils import Conv1D
 
 from relp_sae.models.language_model import LanguageModel
@@ -129,5 +129,6 @@ class _Differentiable(torch.autograd.Function):
         return _multiplied(x, kept.weight, bias)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: FunctionCtx, slope: Tensor) -> tuple[Tensor, None, None]:
         return _multiplied(slope, ctx.kept.transposed, None), None, None

@@ -56,9 +56,9 @@ class Fit:
             if step == steps:
                 return
         raise InputError(
-            f"The text ends after {trainer.n_training_samples:,} training tokens (documents of "
-            f"the held-out text left out), fewer than the {trainer.cfg.total_training_samples:,} "
-            "of --tokens. Add text or lower --tokens."
+            f"The text ends after {trainer.n_training_samples:,} training tokens, fewer than the "
+            f"{trainer.cfg.total_training_samples:,} of --tokens. Add text or lower --tokens; "
+            "documents of the held-out text are left out, and a .txt file is one document."
         )
 
     def _batches(self) -> Iterator[Tensor]:
