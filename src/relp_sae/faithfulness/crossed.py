@@ -74,7 +74,9 @@ def feature_index(units: Units) -> Group:
 def draw_features(features: int, resamples: int, seed: int) -> Draws:
     """Resamples of ``features`` features: how often each is drawn."""
     generator = np.random.default_rng((seed, SEED_OF_FEATURES))
-    draws = np.empty((resamples, features), np.int16)  # small: there can be very many features
+    # Small, as there can be very many features; a feature's column in one piece, as they are
+    # looked up by feature.
+    draws = np.empty((resamples, features), np.int16, order="F")
     for i in range(resamples):
         drawn = generator.integers(features, size=features)
         draws[i] = np.bincount(drawn, minlength=features)

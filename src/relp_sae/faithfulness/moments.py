@@ -107,7 +107,7 @@ def resampled_moments(
     y, shift_y, scale_y, fixed_y = _standardised(y)
     present, local = np.unique(group, return_inverse=True)
     sums = [np.bincount(local, term) for term in (np.ones(len(x)), x, y, x * x, y * y, x * y)]
-    n, *totals = (draws[:, present].astype(np.float64) @ np.stack(sums, axis=1)).T
+    n, *totals = np.stack(sums) @ draws.T[present].astype(np.float64)
     mean_x, mean_y, square_x, square_y, product = totals / np.where(n > 0, n, np.nan)
     var_x, var_y = square_x - mean_x**2, square_y - mean_y**2
     reasons = np.select(

@@ -25,6 +25,9 @@ Halves = Bool[np.ndarray, "splits pairs"]
 
 Means = Float[np.ndarray, "splits features"]
 
+Sides = tuple[tuple[Means, Means], tuple[Means, Means]]
+"""Of the first and of the second half of each split: totals, and numbers of units."""
+
 
 @dataclass(frozen=True, eq=False)
 class FeatureSums:
@@ -50,13 +53,14 @@ def split_half(sums: FeatureSums, seed: int) -> Interval:
     """
     pairs = len(sums.total)
     halves = _random_halves(pairs, seed)
-    r = _mean_correlation(sums, halves) if pairs > 1 else np.nan
+    sides = _sides(sums, halves)
+    r = _mean_correlation(sides) if pairs > 1 else np.nan
     if np.isnan(r):
         reason = "no two halves of the pairs share 3 features with effects that vary"
     elif r < 0:
         reason = f"negative reliability: two halves of the pairs correlate {r:.2f}"
     else:
-        low, high = _jackknife(sums, halves, r)
+        low, high = _jackknife(sides, sums, halves, r)
         note = "" if np.isfinite(low) else "no interval: too few pairs to leave one out"
         return Interval(_ceiling(r), low, high, note)
     return Interval(np.nan, np.nan, np.nan, reason if pairs > 1 else "fewer than 2 pairs")
@@ -68,14 +72,26 @@ def _random_halves(pairs: int, seed: int) -> Halves:
     return order < pairs // 2
 
 
-def _mean_correlation(sums: FeatureSums, halves: Halves, without: int | None = None) -> float:
-    """Mean over the splits of the correlation of the two halves, one pair left ``without``."""
-    kept = np.ones(halves.shape[1])
-    if without is not None:
-        kept[without] = 0
-    (one, n_one), (other, n_other) = (
-        (half * kept @ sums.total, half * kept @ sums.count) for half in (halves, ~halves)
+def _sides(sums: FeatureSums, halves: Halves) -> Sides:
+    """Per split and feature the total and the number of units of either half."""
+    first, second = (half.astype(np.float64) for half in (halves, ~halves))
+    return (first @ sums.total, first @ sums.count), (second @ sums.total, second @ sums.count)
+
+
+def _without(pair: int, sides: Sides, sums: FeatureSums, halves: Halves) -> Sides:
+    """The same with one pair left out of the half that it is in."""
+    (one, n_one), (other, n_other) = sides
+    first, second = (half[:, pair, None].astype(np.float64) for half in (halves, ~halves))
+    total, count = sums.total[pair], sums.count[pair]
+    return (
+        (one - first * total, n_one - first * count),
+        (other - second * total, n_other - second * count),
     )
+
+
+def _mean_correlation(sides: Sides) -> float:
+    """Mean over the splits of the correlation of the two halves."""
+    (one, n_one), (other, n_other) = sides
     shared = (n_one > 0) & (n_other > 0)
     x, y = (_means(total, n, shared) for total, n in ((one, n_one), (other, n_other)))
     n = np.maximum(shared.sum(axis=1), 1)
@@ -103,12 +119,14 @@ def _centred(
     return centred, (centred**2).sum(axis=1) / n > (ROUNDING * middle) ** 2
 
 
-def _jackknife(sums: FeatureSums, halves: Halves, r: float) -> tuple[float, float]:
+def _jackknife(sides: Sides, sums: FeatureSums, halves: Halves, r: float) -> tuple[float, float]:
     """The ends of the ceiling's interval; NaN where leaving a pair out leaves nothing."""
     pairs = halves.shape[1]
     if pairs < FEWEST_PAIRS:
         return np.nan, np.nan
-    left = np.array([_mean_correlation(sums, halves, without=i) for i in range(pairs)])
+    left = np.array(
+        [_mean_correlation(_without(pair, sides, sums, halves)) for pair in range(pairs)]
+    )
     z = np.arctanh(np.clip(left, -LARGEST_R, LARGEST_R))
     error = np.sqrt((pairs - 1) / pairs * ((z - z.mean()) ** 2).sum())
     half = t.ppf((1 + CONFIDENCE) / 2, pairs - 1) * error

@@ -7,12 +7,12 @@ uses with frozen weights.
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from transformers.pytorch_utils import Conv1D
 
 from relp_sae.models.language_model import LanguageModel
@@ -124,11 +124,14 @@ class _Differentiable(torch.autograd.Function):
     """x W^T + b, with the slope g W with respect to x alone."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, kept: _LaidOut, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, kept: _LaidOut, bias: Tensor | None) -> Tensor:
         ctx.kept = kept
         return _multiplied(x, kept.weight, bias)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, slope: Tensor) -> tuple[Tensor, None, None]:
+    @once_differentiable  # hides the parameters' names from the type checker
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor, None, None]:
+        (slope,) = grad_outputs
         return _multiplied(slope, ctx.kept.transposed, None), None, None
