@@ -136,7 +136,7 @@ def test_an_existing_folder_is_not_touched(gpt2_model, config, trained):
 
 
 def test_text_that_ends_too_early_says_how_far_it_went(gpt2_model, config, tmp_path):
-    with pytest.raises(InputError, match=r"The text ends after 3,\d+ training tokens, fewer"):
+    with pytest.raises(InputError, match=r"The text ends after 2,\d+ training tokens, fewer"):
         train_sae(gpt2_model, replace(config, tokens=999_999), tmp_path / "sae")
 
 
