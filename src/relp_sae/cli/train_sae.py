@@ -26,7 +26,11 @@ def command(
     ],
     data: Annotated[str, Option(help=options.TEXT)],
     held_out: Annotated[
-        str, Option(help="Text that the quality is measured on: a source like --data.")
+        str,
+        Option(
+            help="Text that the quality is measured on: a source like --data, or the same one. "
+            "Its documents are left out of the training text."
+        ),
     ],
     model: options.Model = options.DEFAULT_MODEL,
     site: Annotated[str, Option(help="Where the SAE reads.")] = "resid_pre.15",
