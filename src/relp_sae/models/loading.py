@@ -18,6 +18,7 @@ from relp_sae.errors import InputError
 from relp_sae.models.embedded import EMBEDDED_NAME, embedded_folder
 from relp_sae.models.family import Family, families
 from relp_sae.models.language_model import LanguageModel
+from relp_sae.models.memory import keep_freed_memory
 from relp_sae.models.pickles import PICKLES, pickle_advice
 from relp_sae.models.verification import verify
 from relp_sae.registry import suggestion
@@ -67,6 +68,7 @@ def load_model(
     hf.to(device=torch_device)
     model = LanguageModel(name, hf, tokenizer, family)
     verify(model)
+    keep_freed_memory()
     return model
 
 

@@ -11,7 +11,7 @@ BATCH, PROMPTS = 0.5, 0.25
 """Of the budget: the rows of a batch, and beside them, in the packed engine, what is kept of the
 unchanged prompts. The rest is for weights laid out for the processor."""
 
-ROWS = {"cpu": 1024, "cuda": 65536}
+ROWS = {"cpu": 2048, "cuda": 65536}
 """Rows beyond which matrix products gain nothing more. On a CPU larger batches leave the cache."""
 
 

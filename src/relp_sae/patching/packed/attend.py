@@ -21,26 +21,31 @@ def attend(
     softcap * tanh(scores / softcap) before the mask. The shared part is one matrix product for all
     runs; heads that share a key and value head stand next to each other.
     """
-    (key, value), before = own, shared[0].shape[1]
-    groups = len(query) // len(key)
-    q = query.unflatten(0, (len(key), groups))
-    scores = torch.einsum("kgrqd,krod->kgrqo", q, key).flatten(0, 1)
-    # A product for each head, not for each key head: rows of packed queries need no copy for it.
-    shared_key, shared_value = (x.repeat_interleave(groups, dim=0) for x in shared)
+    (key, value), (shared_key, shared_value) = own, shared
+    before, wide = shared_key.shape[1], torch.promote_types(query.dtype, torch.float32)
+    # Heads of one key head next to each other in each run: two shapes of the same memory serve the
+    # products with a run's own keys and with those that all runs share.
+    q = query.unflatten(0, (len(key), -1)).transpose(1, 2).contiguous()  # kv run group query d_head
+
+    def of_runs(x: Tensor) -> Tensor:
+        return x.flatten(0, 1).flatten(1, 2)
+
+    def of_all(x: Tensor) -> Tensor:
+        return x.flatten(1, 3)
+
+    scores = torch.bmm(of_runs(q), key.flatten(0, 1).mT).view(*q.shape[:-1], -1)
     if before:
-        seen = torch.bmm(query.flatten(1, 2), shared_key.mT)
-        scores = torch.cat([seen.unflatten(1, query.shape[1:3]), scores], dim=-1)
+        seen = torch.bmm(of_all(q), shared_key.mT).view(*q.shape[:-1], -1)
+        scores = torch.cat([seen, scores], dim=-1)
     scores = scores * scaling
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
-    wide = torch.promote_types(scores.dtype, torch.float32)
     pattern = (scores + mask).softmax(-1, dtype=wide).to(query.dtype)
-    of_own = pattern[..., before:].unflatten(0, (len(key), groups))
-    mixed = torch.einsum("kgrqo,krod->kgrqd", of_own, value).flatten(0, 1)
+    mixed = torch.bmm(of_runs(pattern)[..., before:], value.flatten(0, 1)).view(*q.shape[:-1], -1)
     if before:
-        seen = torch.bmm(pattern[..., :before].flatten(1, 2), shared_value)
-        mixed = mixed + seen.view_as(mixed)
-    return mixed
+        seen = torch.baddbmm(of_all(mixed), of_all(pattern)[..., :before], shared_value)
+        mixed = seen.view_as(mixed)
+    return mixed.transpose(1, 2).flatten(0, 1)
 
 
 def constants(query: Tensor, kwargs: dict[str, Any]) -> tuple[float, float | None]:

@@ -61,9 +61,7 @@ class PackedEngine:
         while waiting:
             together = waiting.popleft()
             rows = min(limit, self.most_rows or limit)
-            # What the run has dropped of its activations is measured again here, by the model as
-            # it is: before anything of it is replaced.
-            groups = _unless_out_of_memory(lambda t=together, r=rows: _groups(run, t, r))
+            groups = _unless_out_of_memory(lambda t=together, r=rows: self._groups(run, t, r))
             if groups is not None:
                 with (
                     self._products.faster(run.model, slice(first, None)),
@@ -79,6 +77,21 @@ class PackedEngine:
                     "Free memory, use shorter prompts, or another device."
                 )
         return [one.numpy() for one in found]
+
+    def _groups(self, run: PairedRun, together: Sequence[InContext], rows: int) -> list[Group]:
+        """All runs of some prompts to be computed, the unchanged run of each prompt first."""
+        blocks = {block for _, mine in together for block in entered(one for _, one in mine)}
+        contexts = [context for context, _ in together]
+        prompts = unchanged_prompts(run, contexts, blocks, rows, self._products)
+        found: list[Group] = []
+        for context, mine in together:
+            groups = [
+                group
+                for index, one in mine
+                for group in groups_of(index, one, prompts[context], run.model.n_layers)
+            ]
+            found += [unchanged(groups), *groups] if groups else []
+        return found
 
     def _measure(
         self,
@@ -122,21 +135,6 @@ class PackedEngine:
             )
         self.most_rows = rows // 2
         return deque(packs([group for pack in waiting for group in pack], self.most_rows))
-
-
-def _groups(run: PairedRun, together: Sequence[InContext], rows: int) -> list[Group]:
-    """All runs of some prompts that have to be computed, the unchanged run of each prompt first."""
-    blocks = {block for _, mine in together for block in entered(one for _, one in mine)}
-    prompts = unchanged_prompts(run, [context for context, _ in together], blocks, rows)
-    found: list[Group] = []
-    for context, mine in together:
-        groups = [
-            group
-            for index, one in mine
-            for group in groups_of(index, one, prompts[context], run.model.n_layers)
-        ]
-        found += [unchanged(groups), *groups] if groups else []
-    return found
 
 
 @contextmanager

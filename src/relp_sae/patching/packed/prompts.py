@@ -13,6 +13,7 @@ from relp_sae.errors import RunError
 from relp_sae.models import LanguageModel, at_sites, started_at
 from relp_sae.models.attention import AttentionFunction
 from relp_sae.models.family import Role
+from relp_sae.models.products import Products
 from relp_sae.patching.packed.attend import attend, constants
 from relp_sae.records import Site
 from relp_sae.run import PairedRun
@@ -43,7 +44,11 @@ class Prompt:
 
 @torch.no_grad()
 def unchanged_prompts(
-    run: PairedRun, contexts: Sequence[Context], blocks: Iterable[int], most_rows: int
+    run: PairedRun,
+    contexts: Sequence[Context],
+    blocks: Iterable[int],
+    most_rows: int,
+    products: Products,
 ) -> dict[Context, Prompt]:
     """Run prompts unchanged, those of one length together, at most ``most_rows`` tokens at once.
 
@@ -65,7 +70,9 @@ def unchanged_prompts(
         for first in range(0, len(alike), batch):
             some = alike[first : first + batch]
             tokens = torch.tensor([one for _, one in some], device=run.model.device)
-            with _from_where_it_is_known(run, [context for context, _ in some], wanted[0]):
+            # What the run has dropped of its activations is measured again by the model as it is.
+            known = _from_where_it_is_known(run, [context for context, _ in some], wanted[0])
+            with known, products.faster(run.model, slice(wanted[0], None)):
                 stream, kept = _recorded(run.model, tokens, wanted)
             for i, (context, _) in enumerate(some):
                 found[context] = Prompt(
