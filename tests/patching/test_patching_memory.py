@@ -87,18 +87,18 @@ def test_out_of_memory_halves_the_packs_and_says_so_once(tiny_run, fails_above, 
 def test_out_of_memory_at_the_prompts_takes_fewer_of_them(tiny_run, monkeypatch, error):
     run = tiny_run("llama", Site(1, "resid_pre"), dtype="float64")
     expected = patch(run, "denoise").score
-    plain, sizes = prompts._recorded, []
+    plain, sizes = prompts.recorded, []
 
-    def recorded(model, ids, blocks):
+    def recorded(model, ids, *rest):
         sizes.append(len(ids))
         if len(ids) > 1:
             raise error
-        return plain(model, ids, blocks)
+        return plain(model, ids, *rest)
 
-    monkeypatch.setattr(prompts, "_recorded", recorded)
+    monkeypatch.setattr(prompts, "recorded", recorded)
     np.testing.assert_allclose(patch(run, "denoise").score, expected, rtol=0, atol=1e-6)
     assert max(sizes) > 1
-    monkeypatch.setattr(prompts, "_recorded", lambda *_: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(prompts, "recorded", lambda *_: (_ for _ in ()).throw(error))
     with pytest.raises(RunError, match="not enough for an unchanged run"):
         patch(run, "denoise")
 

@@ -1,9 +1,11 @@
 """Loads a causal language model and says by role where its parts are."""
 
 from relp_sae.models.blocks import BlockCall, block_calls, started_at
+from relp_sae.models.continued import Earlier, continued
 from relp_sae.models.language_model import LanguageModel
 from relp_sae.models.loading import load_model, load_tokenizer
 from relp_sae.models.massive_activations import outliers
+from relp_sae.models.recording import AttentionCall, Met, recorded
 from relp_sae.models.sites import (
     Addition,
     at_sites,
@@ -15,10 +17,14 @@ from relp_sae.models.sites import (
 
 __all__ = [
     "Addition",
+    "AttentionCall",
     "BlockCall",
+    "Earlier",
     "LanguageModel",
+    "Met",
     "at_sites",
     "block_calls",
+    "continued",
     "forward_order",
     "in_turn",
     "load_model",
@@ -26,5 +32,6 @@ __all__ = [
     "outliers",
     "read_sites",
     "read_up_to",
+    "recorded",
     "started_at",
 ]

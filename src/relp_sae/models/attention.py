@@ -41,12 +41,30 @@ _NAME = "relp_sae"
 _acting: WeakKeyDictionary[nn.Module, AttentionFunction] = WeakKeyDictionary()
 
 
-def _dispatch(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-    """The attention function under our name: what acts at this very module."""
+def acting_function(module: nn.Module) -> AttentionFunction | None:
+    """What takes the place of a module's own attention function, if anything does."""
+    return _acting.get(module)
+
+
+def dispatch(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    """Call what acts at this very module."""
     return _acting[module](module, *args, **kwargs)
 
 
-AttentionInterface.register(_NAME, _dispatch)
+@contextmanager
+def acting(functions: Mapping[nn.Module, AttentionFunction]) -> Iterator[None]:
+    """Inside the context ``dispatch`` calls these functions, and then those before again."""
+    with ExitStack() as undo:
+        for module, function in functions.items():
+            if module in _acting:
+                undo.callback(_acting.__setitem__, module, _acting[module])
+            else:
+                undo.callback(_acting.pop, module)
+            _acting[module] = function
+        yield
+
+
+AttentionInterface.register(_NAME, dispatch)
 # Without a mask function of the same name the mask would be None and attention not causal.
 AttentionMaskInterface.register(_NAME, eager_mask)
 
@@ -63,14 +81,9 @@ class ThroughInterface:
         self, hf: PreTrainedModel, functions: Mapping[nn.Module, AttentionFunction]
     ) -> Iterator[None]:
         """See `AttentionCalls`."""
+        before: Any = hf.config._attn_implementation
         with ExitStack() as undo:
-            before: Any = hf.config._attn_implementation
             undo.callback(hf.set_attn_implementation, before)
-            for module, function in functions.items():
-                if module in _acting:
-                    undo.callback(_acting.__setitem__, module, _acting[module])
-                else:
-                    undo.callback(_acting.pop, module)
-                _acting[module] = function
+            undo.enter_context(acting(functions))
             hf.set_attn_implementation(_NAME)
             yield

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from relp_sae.errors import InputError
-from relp_sae.models.attention import AttentionFunction
+from relp_sae.models.attention import AttentionFunction, acting_function
 from relp_sae.models.family import Family, Gate, Norm, Role
 from relp_sae.models.soft_cap import SoftCap
 from relp_sae.models.weights import weights_sha256
@@ -95,6 +95,10 @@ class LanguageModel:
     ) -> AbstractContextManager[None]:
         """Inside the context each attention module calls its function; see `AttentionCalls`."""
         return self.family.attention_calls.replaced(self.hf, functions)
+
+    def acting_attention(self, module: nn.Module) -> AttentionFunction:
+        """What an attention module calls now: what replaced its function, or the family's own."""
+        return acting_function(module) or self.eager_attention(module)
 
     def eager_attention(self, module: nn.Module) -> AttentionFunction:
         """The family's own attention function of an attention module."""

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -78,8 +80,16 @@ class _AllRead(Exception):  # noqa: N818, a signal and no error
     """Ends a pass of which no more is needed."""
 
 
-def read_up_to(model: LanguageModel, sites: Collection[Site], ids: Tokens) -> dict[Site, Resid]:
+def read_up_to(
+    model: LanguageModel,
+    sites: Collection[Site],
+    ids: Tokens,
+    positions: Int[Tensor, "pos"] | None = None,
+) -> dict[Site, Resid]:
     """Activations (batch, pos, width) at ``sites``, by a pass that ends at the last of them.
+
+    ``positions`` says where the tokens stand in their prompts, by default from 0 on; then the
+    attention has to know who sees whom (see ``continued``).
 
     What comes later is not run: no block, and no unembedding. The activations are as the model
     computed them, in its type (under ``torch.autocast``, in the type that a part puts out there),
@@ -98,8 +108,12 @@ def read_up_to(model: LanguageModel, sites: Collection[Site], ids: Tokens) -> di
 
         return read
 
+    placed = {}
+    if positions is not None:
+        nothing = torch.zeros(1, 1, 1, 1, device=model.device, dtype=model.dtype)
+        placed = {"position_ids": positions[None], "attention_mask": nothing}
     with suppress(_AllRead), at_sites(model, {site: reading(site) for site in sites}):
-        model.base(input_ids=ids.to(model.device), use_cache=False)
+        model.base(input_ids=ids.to(model.device), use_cache=False, **placed)
     return seen
 
 

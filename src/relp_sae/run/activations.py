@@ -2,6 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from relp_sae.metrics.metric import Metric
 from relp_sae.models import LanguageModel
 from relp_sae.records import PromptPair, Site
@@ -11,6 +15,9 @@ from relp_sae.run.recent import Recent
 
 ACTIVATION_BYTES = 2**29
 """How much of the activations is kept: 512 MiB, or one batch of pairs where that is more."""
+
+Context = tuple[int, bool]
+"""A pair, and whether it is the clean prompt of its two."""
 
 
 class Activations:
@@ -29,7 +36,7 @@ class Activations:
         token = sum(model.width(site) for site in sites) * model.dtype.itemsize  # bytes
         # Half of what is kept, so that no batch is dropped while its neighbours are gone through.
         self.batches = together = batches(pairs, ACTIVATION_BYTES // 2 // token)
-        self._length = len(pairs)
+        self.sites, self._length = sites, len(pairs)
         self._place = {
             pair: (batch, row)
             for batch, members in enumerate(together)
@@ -47,6 +54,16 @@ class Activations:
     def __getitem__(self, pair: int) -> PairActivations:
         batch, row = self._place[range(self._length)[pair]]
         return self._measured[batch][row]
+
+    def entering(
+        self, block: int, contexts: Sequence[Context]
+    ) -> Float[Tensor, "prompt pos d_model"] | None:
+        """The stream at the entry of a block in runs of one length; None if it is not recorded."""
+        entry = Site(block, "resid_pre")
+        if entry not in self.sites:
+            return None
+        seen = [(self[pair], clean) for pair, clean in contexts]
+        return torch.stack([(one.clean if clean else one.corrupted)[entry] for one, clean in seen])
 
     def __iter__(self) -> Iterator[PairActivations]:
         return (self[pair] for pair in range(self._length))

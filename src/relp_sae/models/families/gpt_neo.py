@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from relp_sae.models.attention import AttentionFunction
+from relp_sae.models.attention import AttentionFunction, acting, dispatch
 from relp_sae.models.families.gpt2 import GPT2
 from relp_sae.models.family import accept_any, families
 
@@ -33,12 +33,11 @@ class ThroughMethod:
     ) -> Iterator[None]:
         """See `AttentionCalls`."""
         with ExitStack() as undo:
-            for module, function in functions.items():
-                if "_attn" in vars(module):
-                    undo.callback(vars(module).update, _attn=vars(module)["_attn"])
-                else:
+            undo.enter_context(acting(functions))
+            for module in functions:
+                if "_attn" not in vars(module):
                     undo.callback(delattr, module, "_attn")
-                module.__dict__["_attn"] = _method(module, function)
+                    module.__dict__["_attn"] = _method(module)
             yield
 
 
@@ -50,10 +49,10 @@ def _eager(
     return out.transpose(1, 2), pattern
 
 
-def _method(module: nn.Module, function: AttentionFunction):
+def _method(module: nn.Module):
     def _attn(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None):
         seen = _mask(module, query, key, mask)
-        out, pattern = function(module, query, key, value, seen, scaling=1.0)
+        out, pattern = dispatch(module, query, key, value, seen, scaling=1.0)
         return out.transpose(1, 2), pattern
 
     return _attn

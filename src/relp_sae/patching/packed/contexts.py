@@ -7,7 +7,7 @@ from relp_sae.models.memory import budget_of
 from relp_sae.patching.interventions import Interventions
 from relp_sae.patching.memory import PROMPTS, prompt_bytes
 from relp_sae.patching.packed.groups import entry_of
-from relp_sae.patching.packed.prompts import Context
+from relp_sae.run.activations import Context
 
 InContext = tuple[Context, list[tuple[int, Interventions]]]
 """A prompt, and its interventions with their places among all."""

@@ -1,30 +1,21 @@
 """What changed runs share with their unchanged prompt: stream, keys and values, and mask."""
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from relp_sae.errors import RunError
-from relp_sae.models import LanguageModel, at_sites, started_at
-from relp_sae.models.attention import AttentionFunction
-from relp_sae.models.family import Role
+from relp_sae.models import AttentionCall, recorded
 from relp_sae.models.products import Products
 from relp_sae.patching.packed.attend import attend, constants
-from relp_sae.records import Site
 from relp_sae.run import PairedRun
-from relp_sae.tensors import Resid, Tokens
+from relp_sae.run.activations import Context
 
 PromptKeysValues = tuple[Float[Tensor, "kv pos d_head"], Float[Tensor, "kv pos d_head"]]
 """Keys (rotated, where the family rotates them) and values of a prompt in one block."""
-
-
-Context = tuple[int, bool]
-"""A pair, and whether it is the clean prompt of its two."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,17 +61,17 @@ def unchanged_prompts(
         for first in range(0, len(alike), batch):
             some = alike[first : first + batch]
             tokens = torch.tensor([one for _, one in some], device=run.model.device)
-            # What the run has dropped of its activations is measured again by the model as it is.
-            known = _from_where_it_is_known(run, [context for context, _ in some], wanted[0])
-            with known, products.faster(run.model, slice(wanted[0], None)):
-                stream, kept = _recorded(run.model, tokens, wanted)
+            # What the run has dropped of it is measured again, by the model as it is.
+            entering = run.activations.entering(wanted[0], [context for context, _ in some])
+            with products.faster(run.model, slice(wanted[0], None)):
+                stream, met = recorded(run.model, tokens, wanted, entering, _require_described)
             for i, (context, _) in enumerate(some):
                 found[context] = Prompt(
                     pair=context[0],
                     length=length,
                     stream={block: x[i] for block, x in stream.items()},
-                    keys_values={block: (one.key[i], one.value[i]) for block, one in kept.items()},
-                    masks={block: one.mask for block, one in kept.items()},
+                    keys_values={block: (one.key[i], one.value[i]) for block, one in met.items()},
+                    masks={block: one.mask for block, one in met.items()},
                 )
     return found
 
@@ -99,82 +90,20 @@ def _require_rows_by_themselves(run: PairedRun, contexts: Sequence[Context]) -> 
             )
 
 
-def _from_where_it_is_known(
-    run: PairedRun, contexts: Sequence[Context], block: int
-) -> AbstractContextManager[None]:
-    """Passes begin at a block whose input the run has recorded, and else at the tokens."""
-    entry = Site(block, "resid_pre")
-    if entry not in run.recorded:
-        return nullcontext()
-    seen = [(run.activations[pair], clean) for pair, clean in contexts]
-    x = [(one.clean if clean else one.corrupted)[entry] for one, clean in seen]
-    return started_at(run.model, block, torch.stack(x))
-
-
-class _Kept(NamedTuple):
-    key: Float[Tensor, "prompt kv pos d_head"]
-    value: Float[Tensor, "prompt kv pos d_head"]
-    mask: Float[Tensor, "query key"]
-
-
-def _recorded(
-    model: LanguageModel, ids: Tokens, blocks: Sequence[int]
-) -> tuple[dict[int, Resid], dict[int, _Kept]]:
-    """The stream at the entry of ``blocks`` and what attention met there, of one batch."""
-    stream: dict[int, Resid] = {}
-    kept: dict[int, _Kept] = {}
-
-    def storing(block: int) -> Callable[[Tensor], None]:
-        def store(x: Tensor) -> None:
-            stream[block] = x
-
-        return store
-
-    functions = {
-        place.module: _recording(model, block, kept)
-        if block >= blocks[0]
-        else model.eager_attention(place.module)
-        for block, place in enumerate(model.places(Role.ATTENTION))
-    }
-    reading = {_entry(model, block): storing(block) for block in blocks}
-    with model.attention_replaced(functions), at_sites(model, reading):
-        model.base(input_ids=ids, use_cache=False)  # without an unembedding
-    return stream, kept
-
-
-def _entry(model: LanguageModel, block: int) -> Site:
-    if block == model.n_layers:
-        return Site(block - 1, "resid_post")
-    return Site(block, "resid_pre")
-
-
-def _recording(model: LanguageModel, block: int, kept: dict[int, _Kept]) -> AttentionFunction:
-    """The family's own attention; what it meets is kept, and what we take it for is checked."""
-
-    def attention(
-        module: nn.Module,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        mask: Tensor,
-        **kwargs: Any,
-    ) -> Any:
-        out, *rest = model.eager_attention(module)(module, query, key, value, mask, **kwargs)
-        kept[block] = _Kept(key.contiguous(), value.contiguous(), mask[0, 0])
-        ours = attend(
-            query.transpose(0, 1),
-            (key.transpose(0, 1), value.transpose(0, 1)),
-            (key[0, :, :0], value[0, :, :0]),
-            mask[0, 0],
-            *constants(query, kwargs),
+def _require_described(call: AttentionCall) -> None:
+    """Check that a block's attention is what the packed engine takes it for."""
+    key, value, mask = call.met
+    ours = attend(
+        call.query.transpose(0, 1),
+        (key.transpose(0, 1), value.transpose(0, 1)),
+        (key[0, :, :0], value[0, :, :0]),
+        mask,
+        *constants(call.query, call.kwargs),
+    )
+    difference = (ours.permute(1, 2, 0, 3) - call.out).abs().max()
+    # Families take the softmax in float32 whatever the type.
+    if not difference <= max(1e-4, 8 * torch.finfo(call.out.dtype).eps) * call.out.abs().max():
+        raise RunError(
+            "The packed engine describes attention as softmax(scaling q k + mask) v; "
+            f"block {call.block} computes something else. Use --engine reference."
         )
-        difference = (ours.permute(1, 2, 0, 3) - out).abs().max()
-        # Families take the softmax in float32 whatever the type.
-        if not difference <= max(1e-4, 8 * torch.finfo(out.dtype).eps) * out.abs().max():
-            raise RunError(
-                "The packed engine describes attention as softmax(scaling q k + mask) v; "
-                f"block {block} computes something else. Use --engine reference."
-            )
-        return out, *rest
-
-    return attention

@@ -1,0 +1,58 @@
+"""Passes over the later positions of prompts, whose earlier ones are known."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from relp_sae.models.attention import AttentionFunction
+from relp_sae.models.family import Role
+from relp_sae.models.language_model import LanguageModel
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Keys and values of a block's earlier positions, and who sees whom there.
+
+    ``mask`` is 0 where a later position (query) sees an earlier or a later one (key).
+    """
+
+    key: Float[Tensor, "row kv earlier d_head"]
+    value: Float[Tensor, "row kv earlier d_head"]
+    mask: Float[Tensor, "query key"]
+
+
+@contextmanager
+def continued(model: LanguageModel, earlier: Mapping[int, Earlier]) -> Iterator[None]:
+    """Inside the context the rows of a pass follow on earlier positions, given by block.
+
+    Whatever acts at an attention module - the family's own function, or a rule - gets the earlier
+    keys and values along with those of the pass, and the mask over both.
+    """
+    functions = {}
+    for block, place in enumerate(model.places(Role.ATTENTION)):
+        acting = model.acting_attention(place.module)
+        known = earlier.get(block)
+        functions[place.module] = acting if known is None else _continuing(acting, known)
+    with model.attention_replaced(functions):
+        yield
+
+
+def _continuing(acting: AttentionFunction, earlier: Earlier) -> AttentionFunction:
+    def attention(
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        _mask: Tensor | None,
+        **kwargs: Any,
+    ) -> Any:
+        keys = torch.cat([earlier.key, key], dim=2)
+        values = torch.cat([earlier.value, value], dim=2)
+        return acting(module, query, keys, values, earlier.mask[None, None], **kwargs)
+
+    return attention
