@@ -23,6 +23,7 @@ from relp_sae.attribution.batches import TOKENS
 from relp_sae.metrics import metrics
 from relp_sae.records import Site
 from relp_sae.records.site import KINDS
+from relp_sae.run.prefixes import Prefixes
 from relp_sae.run.readout import readout
 
 NAMES = [*methods, "secant:3"]
@@ -68,7 +69,9 @@ def test_attribute_keeps_the_order_of_pairs_of_different_lengths(mixed, family, 
 
 def test_batches_are_of_equal_length_and_decided_by_the_kept_pairs(mixed):
     assert batches(mixed, 1) == [[0, 2, 3], [1, 4]]
-    assert batches(mixed, TOKENS // 16) == [[0, 2], [3], [1, 4]]
+    changed = [len(pair.clean_ids) - pair.first_change for pair in mixed.pairs]
+    assert changed == [5, 4, 4, 5, 4]  # tokens of a row
+    assert batches(mixed, TOKENS // 12) == [[0, 2], [3], [1, 4]]
     assert batches(mixed, TOKENS) == [[0], [2], [3], [1], [4]]  # a pair is never divided
     wrong = replace(mixed.pairs[2], answer=mixed.pairs[2].foil, foil=mixed.pairs[2].answer)
     fewer = replace(mixed, pairs=[*mixed.pairs[:2], wrong, *mixed.pairs[3:]])
@@ -93,10 +96,13 @@ def test_rows_are_those_of_one_pass():
 
 
 @pytest.mark.parametrize("name", SEEING)
-def test_starting_at_the_block_is_the_whole_pass(mixed, family, name, monkeypatch):
+def test_starting_at_the_block_and_the_change_is_the_whole_pass(mixed, family, name, monkeypatch):
     found = attribute(mixed, name).score
     for module in (slopes, secant):
         monkeypatch.setattr(module, "entry_of", lambda _site: Site(0, "resid_pre"))
+    monkeypatch.setattr(Prefixes, "start", lambda *_: 0)
+    of_all_blocks = Prefixes(mixed.model, mixed.products, mixed.pairs, mixed.activations, first=0)
+    mixed.__dict__["prefixes"] = of_all_blocks
     assert_close(found, attribute(mixed, name).score, family)
 
 
@@ -107,10 +113,15 @@ def test_no_block_is_run_that_need_not_be(model, make_run, name, kind):
     together = replace(run, pairs=run.pairs[:2])
     assert together.units_of(0).delta.any()  # measured before the counting
     assert len(together.kept) == 2
-    ran = Counter()
+    together.prefixes.earlier([0, 1], 1)
+    ran, positions = Counter(), set()
 
     def counting(layer):
-        return lambda *_args: ran.update([layer])
+        def count(_module, _args, output):
+            ran.update([layer])
+            positions.add((layer, output[0].shape[1]))
+
+        return count
 
     with ExitStack() as hooks:
         for layer in range(3):
@@ -121,6 +132,8 @@ def test_no_block_is_run_that_need_not_be(model, make_run, name, kind):
     assert ran[0] == (0 if recorded else 1)  # to read what enters block 1
     assert ran[2] == 1
     assert ran[1] <= 2
+    changed = len(run.pairs[0].clean_ids) - run.pairs[0].first_change
+    assert {seen for layer, seen in positions if layer == 2} == {changed}
 
 
 @pytest.mark.parametrize("name", SEEING)
@@ -169,13 +182,15 @@ def test_decoder_rows_are_gathered_in_pieces(mixed, family, monkeypatch):
 
 def test_scores_are_the_products_of_steps_and_slopes(mixed, family):
     draw = torch.Generator().manual_seed(3)
+    start = mixed.pairs[0].first_change
     given = {
-        site: torch.randn(2, 7, 32, generator=draw, dtype=torch.float64) for site in mixed.sites
+        site: torch.randn(2, 7 - start, 32, generator=draw, dtype=torch.float64)
+        for site in mixed.sites
     }
     found = unit_scores.slope_scores(mixed, [2, 0], given)
     for row, pair in enumerate([2, 0]):
         expected = [
-            (steps.vector * given[steps.site][row][steps.pos]).sum(-1)
+            (steps.vector * given[steps.site][row][steps.pos - start]).sum(-1)
             for steps in mixed.steps(pair)
         ]
         assert_close(found[row], torch.cat(expected).numpy(), family)

@@ -1,4 +1,4 @@
-"""Activations of batches of pairs, with no block run that need not be."""
+"""Activations of batches of pairs where they are changed, with no block run that need not be."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,7 +12,7 @@ from relp_sae.records import Site
 from relp_sae.run import PairedRun
 
 RowResid = Float[Tensor, "row pos d_model"]
-"""The stream of each prompt of a batch."""
+"""The stream of each prompt of a batch, from the batch's first changed position on."""
 
 RowSites = dict[Site, Float[Tensor, "row pos _"]]
 """Activations, or slopes, of each prompt of a batch at each site; their widths may differ."""
@@ -28,16 +28,19 @@ def activations(
 ) -> RowSites:
     """x at ``sites``, a row for each prompt: those of the first pair, those of the next one, ...
 
-    As the run recorded them where it did so at all of the sites; otherwise the prompts are run, as
-    far as the last of the sites.
+    From the first position on at which one of the pairs is changed (``run.prefixes``): before it
+    there is no unit. As the run recorded them where it did so at all of the sites; otherwise the
+    prompts are run, as far as the last of the sites.
     """
+    start = run.prefixes.start(pairs)
     rows = [(pair, prompt) for pair in pairs for prompt in prompts]
     if set(run.recorded) >= set(sites):
         seen = [getattr(run.activations[pair], prompt) for pair, prompt in rows]
-        return {site: torch.stack([x[site] for x in seen]) for site in sites}
+        return {site: torch.stack([x[site][start:] for x in seen]) for site in sites}
     ids = [getattr(run.pairs[pair], f"{prompt}_ids") for pair, prompt in rows]
     with torch.no_grad():
-        return read_up_to(run.model, sites, torch.tensor(ids, device=run.model.device))
+        seen = read_up_to(run.model, sites, torch.tensor(ids, device=run.model.device))
+    return {site: x[:, start:] for site, x in seen.items()}
 
 
 def entry_of(site: Site) -> Site:

@@ -38,7 +38,8 @@ def direct(run: PairedRun, pairs: Sequence[int], _base: Base) -> list[np.ndarray
     """
     prompts, unembedding = [run.pairs[pair] for pair in pairs], run.model.unembedding()
     answers, foils = answers_and_foils(run.model, prompts)
-    slopes, length = unembedding[answers] - unembedding[foils], len(prompts[0].clean_ids)
+    slopes = unembedding[answers] - unembedding[foils]
+    length = len(prompts[0].clean_ids) - run.prefixes.start(pairs)
     everywhere = {
         site: _straight(run.model, site, slopes)[:, None].expand(-1, length, -1)
         for site in run.sites

@@ -10,7 +10,7 @@ from relp_sae.records.scores import Base
 from relp_sae.run import PairedRun
 
 TOKENS = 512
-"""At most so many tokens are run at once, unless a single pair needs more."""
+"""At most so many changed tokens are run at once, unless a single pair needs more."""
 
 
 def batches(run: PairedRun, rows: int) -> list[list[int]]:
@@ -21,10 +21,16 @@ def batches(run: PairedRun, rows: int) -> list[list[int]]:
     """
     kept = set(run.kept)
     order = [pair for together in run.activations.batches for pair in together if pair in kept]
-    found = []
+    found: list[list[int]] = []
     for length, alike in groupby(order, lambda pair: len(run.pairs[pair].clean_ids)):
-        pairs, size = list(alike), max(1, TOKENS // (rows * length))
-        found += [pairs[start : start + size] for start in range(0, len(pairs), size)]
+        batch: list[int] = []
+        for pair in alike:
+            changed = length - run.prefixes.start([*batch, pair])
+            if batch and rows * changed * (len(batch) + 1) > TOKENS:
+                found.append(batch)
+                batch = []
+            batch.append(pair)
+        found.append(batch)
     return found
 
 

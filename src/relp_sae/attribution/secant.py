@@ -9,7 +9,14 @@ from torch import Tensor
 
 from relp_sae.attribution.activations import BOTH, activations, entry_of
 from relp_sae.attribution.method import Method, Passes, methods
-from relp_sae.attribution.slopes import PairSlopes, SiteSlopes, added_slopes, along, nothing_added
+from relp_sae.attribution.slopes import (
+    PairSlopes,
+    SiteSlopes,
+    added_slopes,
+    along,
+    nothing_added,
+    start_at,
+)
 from relp_sae.attribution.unit_scores import slope_scores
 from relp_sae.models import Addition, at_sites
 from relp_sae.records import Site
@@ -59,8 +66,9 @@ def _between_the_runs(run: PairedRun, pairs: Sequence[int]) -> SiteSlopes:
     """The secant's slope between each pair's corrupted and clean run at every site."""
     entry, read = entry_of(run.sites[0]), readout(run, pairs)
     x = activations(run, pairs, BOTH, [entry])[entry]
+    start = start_at(read, entry, x)
     with composites["secant"].applied(run.model, first_block=entry.layer, rows=2):
-        slopes = added_slopes(read, entry, x, nothing_added(run, x), _total(read))
+        slopes = added_slopes(start, nothing_added(start), _total(read))
     return {site: g[1::2] for site, g in slopes.items()}
 
 
@@ -71,9 +79,10 @@ def _along_the_path(run: PairedRun, pairs: Sequence[int], site: Site, segments: 
     seen = activations(run, pairs, BOTH, [entry, *moving])
     paths = {one: _straight_path(seen[one], rows) for one in moving}
     x, nothing = seen[entry][::2].repeat_interleave(rows, dim=0), torch.zeros_like(paths[site])
+    start = start_at(read, entry, x)
     composite = composites["secant"].applied(run.model, first_block=entry.layer, rows=rows)
     with composite, at_sites(run.model, {one: _moved_to(path) for one, path in paths.items()}):
-        slopes = added_slopes(read, entry, x, {site: nothing}, _total(read))
+        slopes = added_slopes(start, {site: nothing}, _total(read))
     return slopes[site].unflatten(0, (-1, rows))[:, 1:].mean(1)
 
 

@@ -1,10 +1,12 @@
 """Slopes of the metric with respect to activations, for batches of pairs of equal length.
 
 A pass starts at the block of its earliest site, from what enters that block: the blocks before it
-are the same for every method and every point of a path.
+are the same for every method and every point of a path. So are the positions before the first
+changed one: the pass starts there, and reads the keys and values of those before.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -18,7 +20,7 @@ from relp_sae.attribution.activations import (
     activations,
     entry_of,
 )
-from relp_sae.models import at_sites, forward_order, read_up_to, started_at
+from relp_sae.models import Earlier, at_sites, continued, forward_order, read_up_to, started_at
 from relp_sae.records import Site
 from relp_sae.rules import composites
 from relp_sae.run import PairedRun
@@ -27,8 +29,34 @@ from relp_sae.saes import Dictionary, HeldErrors
 from relp_sae.saes.dictionary import reconstruction
 from relp_sae.tensors import Logits
 
+
+@dataclass(frozen=True)
+class Start:
+    """Where the passes over a batch of pairs start, with what they read of all before.
+
+    They start at the block that ``entry`` enters, with ``x`` there, and at the position ``first``;
+    ``earlier`` is what attention reads of the positions before it, by block.
+    """
+
+    read: Readout
+    entry: Site
+    x: RowResid
+    first: int
+    earlier: Mapping[int, Earlier]
+
+
+def start_at(read: Readout, entry: Site, x: RowResid) -> Start:
+    """The start at a block with ``x``, equally many rows for each of the pairs of ``read``.
+
+    To be made before a composite is applied: the positions before are not its.
+    """
+    prefixes, rows = read.run.prefixes, len(x) // read.pairs
+    earlier = prefixes.earlier(read.indices, rows)
+    return Start(read, entry, x, prefixes.start(read.indices), earlier)
+
+
 PairSlopes = Float[Tensor, "pair pos width"]
-"""d metric / d x of each pair."""
+"""d metric / d x of each pair, from the first changed position of the batch on."""
 
 NOTHING_HELD = HeldErrors()
 
@@ -48,8 +76,9 @@ def composite_slopes(
     held = HeldErrors(run.held(run.sites[0]))
     entry, read = _first_entry(run.sites[0], held), readout(run, pairs)
     x = activations(run, pairs, prompts, [entry])[entry]
+    start = start_at(read, entry, x)
     with composites[composite].applied(run.model, first_block=entry.layer):
-        slopes = added_slopes(read, entry, x, nothing_added(run, x), sum_of_metrics(read), held)
+        slopes = added_slopes(start, nothing_added(start), sum_of_metrics(read), held)
     return {site: g.unflatten(0, (len(pairs), -1)).mean(1) for site, g in slopes.items()}
 
 
@@ -65,7 +94,7 @@ def path_slopes(run: PairedRun, pairs: Sequence[int], site: Site, points: int) -
     entry, read = _first_entry(site, held), readout(run, pairs)
     x = activations(run, pairs, ("corrupted",), [entry])[entry].repeat_interleave(points, dim=0)
     added = {site: along(t, clean - corrupted)}
-    slopes = added_slopes(read, entry, x, added, sum_of_metrics(read), held)
+    slopes = added_slopes(start_at(read, entry, x), added, sum_of_metrics(read), held)
     return slopes[site].unflatten(0, (len(pairs), points)).mean(1)
 
 
@@ -91,8 +120,9 @@ def along(t: Float[Tensor, "point"], change: PairSlopes) -> Float[Tensor, "row p
     return (t[:, None, None] * change[:, None]).flatten(0, 1)
 
 
-def nothing_added(run: PairedRun, x: RowResid) -> dict[Site, Tensor]:
-    """Zeros at every site for the prompts of ``x``, to take slopes with respect to."""
+def nothing_added(start: Start) -> dict[Site, Tensor]:
+    """Zeros at every site for all rows, to take slopes with respect to."""
+    x, run = start.x, start.read.run
     return {site: x.new_zeros(*x.shape[:2], run.model.width(site)) for site in run.sites}
 
 
@@ -102,31 +132,31 @@ def sum_of_metrics(read: Readout) -> Callable[[Logits], Tensor]:
 
 
 def added_slopes(
-    read: Readout,
-    entry: Site,
-    x: RowResid,
+    start: Start,
     added: Mapping[Site, Tensor],
     total: Callable[[Logits], Tensor],
     held: HeldErrors = NOTHING_HELD,
 ) -> RowSites:
     """The slope of ``total`` of the last logits with respect to what is added at each site.
 
-    The pass starts at the block that ``entry`` enters, with ``x`` there; no site is earlier. In it
-    the error terms of ``held`` are held.
+    No site is before the start. In the pass the error terms of ``held`` are held.
     """
+    read, x, layer = start.read, start.x, start.entry.layer
     model = read.run.model
     leaves = {site: tensor.requires_grad_() for site, tensor in added.items()}
     additions = held.beside({site: _constant(leaf) for site, leaf in leaves.items()})
     # Which tokens these are does not matter: the blocks that would read them are not run.
     tokens = torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
+    positions = start.first + torch.arange(x.shape[1], device=x.device)
     end = Site(model.n_layers - 1, "resid_post")
     with (
         torch.enable_grad(),
-        read.run.products.faster(model, slice(entry.layer, None), backward=True),
-        started_at(model, entry.layer, x),
+        read.run.products.faster(model, slice(layer, None), backward=True),
+        started_at(model, layer, x),
+        continued(model, start.earlier),
         at_sites(model, additions),
     ):
-        after = read_up_to(model, [end], tokens)[end]
+        after = read_up_to(model, [end], tokens, positions)[end]
         summed = total(read.logits(after[:, -1]))
     slopes = torch.autograd.grad(summed, list(leaves.values()))
     return dict(zip(leaves, slopes, strict=True))

@@ -21,11 +21,13 @@ def slope_scores(
 ) -> list[np.ndarray]:
     """<step, slope at its position> of every unit of each pair, (units,) in the metric's unit.
 
-    ``slopes`` holds g = d metric / d x of shape (pair, pos, width) for each site. A step is
+    ``slopes`` holds g = d metric / d x of shape (pair, pos, width) for each site, from the first
+    position on at which one of the pairs is changed. A step is
     f_clean - f_corrupted times the decoder row, so a positive score supports the answer.
     """
+    start = run.prefixes.start(pairs)
     return [
-        torch.cat([_products(steps, slopes[steps.site][row]) for steps in run.steps(pair)])
+        torch.cat([_products(steps, slopes[steps.site][row], start) for steps in run.steps(pair)])
         .double()
         .cpu()
         .numpy()
@@ -33,9 +35,9 @@ def slope_scores(
     ]
 
 
-def _products(steps: PairSteps, slope: Resid) -> Float[Tensor, "units"]:
+def _products(steps: PairSteps, slope: Resid, start: int) -> Float[Tensor, "units"]:
     """delta <W_dec[feature], g[pos]>, and <step, g[pos]> of the units that are no feature."""
-    pos, feature = steps.pos.to(slope.device), steps.feature.to(slope.device)
+    pos, feature = steps.pos.to(slope.device) - start, steps.feature.to(slope.device)
     is_feature = feature >= 0
     products = torch.empty_like(steps.delta)
     products[~is_feature] = (steps.remainders * slope[pos[~is_feature]]).sum(-1)

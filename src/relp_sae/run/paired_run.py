@@ -23,6 +23,7 @@ from relp_sae.records import (
 from relp_sae.records.scores import Base, Kind
 from relp_sae.run.activations import Activations
 from relp_sae.run.measurement import PairBehaviour, answers_and_foils
+from relp_sae.run.prefixes import Prefixes
 from relp_sae.run.recent import Recent
 from relp_sae.run.steps import PairSteps, Seen, pair_steps
 from relp_sae.saes import Dictionary, error_terms, require_fit, require_same_model
@@ -115,6 +116,12 @@ class PairedRun:
     def products(self) -> Products:
         """The model's weights laid out for passes forward and backward."""
         return Products(None)
+
+    @cached_property
+    def prefixes(self) -> Prefixes:
+        """What passes over the changed positions of pairs read of those before."""
+        first = self.recorded[0].layer
+        return Prefixes(self.model, self.products, self.pairs, self.activations, first)
 
     @cached_property
     def behaviours(self) -> list[PairBehaviour]:

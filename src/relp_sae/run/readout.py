@@ -16,11 +16,12 @@ from relp_sae.tensors import Logits, PerExample, TokenIds
 class Readout:
     """Which logits the metric of some pairs needs, and where their answers and foils are in them.
 
-    ``tokens`` are those whose logits are computed, None for the whole vocabulary. Every pair has
-    equally many rows, side by side.
+    ``indices`` says which pairs of the run these are; every one has equally many rows, side by
+    side. ``tokens`` are those whose logits are computed, None for the whole vocabulary.
     """
 
     run: PairedRun
+    indices: tuple[int, ...]
     tokens: Int[Tensor, "vocab"] | None
     answer: TokenIds
     foil: TokenIds
@@ -28,7 +29,7 @@ class Readout:
     @property
     def pairs(self) -> int:
         """How many pairs there are."""
-        return len(self.answer)
+        return len(self.indices)
 
     def logits(self, last: Float[Tensor, "row d_model"]) -> Logits:
         """Logits from the last block's output at the last position."""
@@ -45,6 +46,7 @@ def readout(run: PairedRun, pairs: Sequence[int]) -> Readout:
     """What the run's metric reads for some of its pairs."""
     answers, foils = answers_and_foils(run.model, [run.pairs[pair] for pair in pairs])
     if run.metric.reads == "vocabulary":
-        return Readout(run, None, answers, foils)
+        return Readout(run, tuple(pairs), None, answers, foils)
     first = torch.arange(len(pairs), device=answers.device)
-    return Readout(run, torch.cat([answers, foils]), first, len(pairs) + first)
+    tokens = torch.cat([answers, foils])
+    return Readout(run, tuple(pairs), tokens, first, len(pairs) + first)

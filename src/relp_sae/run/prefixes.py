@@ -1,0 +1,96 @@
+"""What passes over changed positions read of the positions before them, in every block."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from relp_sae.models import Earlier, LanguageModel, recorded
+from relp_sae.models.products import Products
+from relp_sae.records import PromptPair
+from relp_sae.run.activations import Activations
+from relp_sae.run.recent import Recent
+
+PREFIX_BYTES = 2**28
+"""How much of the prefixes is kept: 256 MiB, or one batch of pairs where that is more."""
+
+KeysValues = tuple[Float[Tensor, "kv pos d_head"], Float[Tensor, "kv pos d_head"]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Prefix:
+    """Of one pair, by block; of the masks the pairs of a batch share theirs."""
+
+    keys_values: dict[int, KeysValues]
+    masks: dict[int, Float[Tensor, "query key"]]
+
+
+class Prefixes:
+    """Keys and values, from block ``first`` on, before the first changed token of each pair.
+
+    Up to there its two runs are one, and so are all runs that a method makes of them.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        products: Products,
+        pairs: Sequence[PromptPair],
+        activations: Activations,
+        first: int,
+    ) -> None:
+        self._pairs = pairs
+        self._batch_of = {
+            pair: batch for batch, members in enumerate(activations.batches) for pair in members
+        }
+
+        def make(batch: int) -> dict[int, _Prefix]:
+            members = activations.batches[batch]
+            ids = torch.cat([model.token_ids(pairs[pair].clean_ids) for pair in members])
+            entering = activations.entering(first, [(pair, True) for pair in members])
+            with products.faster(model, slice(first, None), backward=True):
+                _, met = recorded(model, ids, [first], entering)
+            masks = {block: one.mask for block, one in met.items()}
+            return {
+                pair: _Prefix(
+                    {
+                        block: (_until(one.key[row], end), _until(one.value[row], end))
+                        for block, one in met.items()
+                    },
+                    masks,
+                )
+                for row, pair in enumerate(members)
+                for end in [pairs[pair].first_change]
+            }
+
+        self._made = Recent(make, _nbytes, PREFIX_BYTES)
+
+    def start(self, pairs: Sequence[int]) -> int:
+        """The first position at which any of the pairs is changed."""
+        return min(self._pairs[pair].first_change for pair in pairs)
+
+    def earlier(self, pairs: Sequence[int], rows: int) -> dict[int, Earlier]:
+        """What ``rows`` runs of each pair, side by side, read before their common start."""
+        start, made = self.start(pairs), [self._made[self._batch_of[pair]][pair] for pair in pairs]
+
+        def joined(block: int, which: int) -> Float[Tensor, "row kv pos d_head"]:
+            each = [one.keys_values[block][which][:, :start] for one in made]
+            return torch.stack(each).repeat_interleave(rows, dim=0)
+
+        return {
+            block: Earlier(joined(block, 0), joined(block, 1), mask[start:])
+            for block, mask in made[0].masks.items()
+        }
+
+
+def _until(x: Float[Tensor, "kv pos d_head"], end: int) -> Float[Tensor, "kv end d_head"]:
+    return x[:, :end].clone()
+
+
+def _nbytes(batch: dict[int, _Prefix]) -> int:
+    some = next(iter(batch.values()))
+    masks = {mask.data_ptr(): mask.nbytes for mask in some.masks.values()}
+    kept = [x for one in batch.values() for both in one.keys_values.values() for x in both]
+    return sum(masks.values()) + sum(x.nbytes for x in kept)
