@@ -20,6 +20,7 @@ from relp_sae.attribution import (
 )
 from relp_sae.attribution.activations import BOTH, activations
 from relp_sae.attribution.batches import TOKENS
+from relp_sae.errors import InputError
 from relp_sae.metrics import metrics
 from relp_sae.records import Site
 from relp_sae.records.site import KINDS
@@ -50,7 +51,7 @@ def assert_close(found, expected, family):
 def test_a_pair_scores_in_a_batch_what_it_scores_alone(mixed, family, name):
     method = method_named(name)
     for base in method.bases:
-        for batch in ([0, 2, 3], [4, 1]):
+        for batch in ([0, 2, 3], [4, 1], [3, 4, 0, 1]):
             together = method.scores(mixed, batch, base)
             assert len(together) == len(batch)
             for pair, scores in zip(batch, together, strict=True):
@@ -67,16 +68,32 @@ def test_attribute_keeps_the_order_of_pairs_of_different_lengths(mixed, family, 
     assert_close(found.score, np.concatenate(expected), family)
 
 
-def test_batches_are_of_equal_length_and_decided_by_the_kept_pairs(mixed):
-    assert batches(mixed, 1) == [[0, 2, 3], [1, 4]]
+def test_batches_are_decided_by_the_kept_pairs_and_their_changed_tokens(mixed):
+    assert batches(mixed, 1) == [[0, 2, 3, 1, 4]]
     changed = [len(pair.clean_ids) - pair.first_change for pair in mixed.pairs]
     assert changed == [5, 4, 4, 5, 4]  # tokens of a row
-    assert batches(mixed, TOKENS // 12) == [[0, 2], [3], [1, 4]]
+    assert batches(mixed, TOKENS // 12) == [[0, 2], [3, 1], [4]]
     assert batches(mixed, TOKENS) == [[0], [2], [3], [1], [4]]  # a pair is never divided
     wrong = replace(mixed.pairs[2], answer=mixed.pairs[2].foil, foil=mixed.pairs[2].answer)
     fewer = replace(mixed, pairs=[*mixed.pairs[:2], wrong, *mixed.pairs[3:]])
     assert fewer.kept == [0, 1, 3, 4]
-    assert batches(fewer, 1) == [[0, 3], [1, 4]]
+    assert batches(fewer, 1) == [[0, 3, 1, 4]]
+
+
+def test_a_short_prompt_is_in_no_batch_with_a_longer_change(mixed):
+    short = replace(
+        mixed.pairs[0], clean_ids=mixed.pairs[0].clean_ids[-4:], corrupted_ids=(1, 2, 3, 4)
+    )
+    run = replace(mixed, pairs=[mixed.pairs[0], short])
+    assert batches(replace(run, pairs=run.pairs[:1]), 1) == [[0]]
+    with pytest.raises(InputError, match=r"4 tokens .* changes in the last 5"):
+        run.prefixes.starts([0, 1])
+
+
+def test_where_frequencies_depend_on_the_length_batches_are_of_one_length(mixed, monkeypatch):
+    long = {"rope_type": "longrope", "original_max_position_embeddings": 4096}
+    monkeypatch.setattr(mixed.model.config, "rope_parameters", long, raising=False)
+    assert batches(mixed, 1) == [[0, 2, 3], [1, 4]]
 
 
 def test_a_run_that_goes_on_makes_the_same_batches(mixed):
@@ -100,10 +117,14 @@ def test_starting_at_the_block_and_the_change_is_the_whole_pass(mixed, family, n
     found = attribute(mixed, name).score
     for module in (slopes, secant):
         monkeypatch.setattr(module, "entry_of", lambda _site: Site(0, "resid_pre"))
-    monkeypatch.setattr(Prefixes, "start", lambda *_: 0)
     of_all_blocks = Prefixes(mixed.model, mixed.products, mixed.pairs, mixed.activations, first=0)
     mixed.__dict__["prefixes"] = of_all_blocks
-    assert_close(found, attribute(mixed, name).score, family)
+    monkeypatch.setattr(
+        of_all_blocks, "changed", lambda pairs: len(mixed.pairs[pairs[0]].clean_ids)
+    )
+    method = method_named(name)
+    whole = [method.scores(mixed, [pair], method.bases[0])[0] for pair in mixed.kept]
+    assert_close(found, np.concatenate(whole), family)
 
 
 @pytest.mark.parametrize("name", SEEING)
@@ -182,7 +203,7 @@ def test_decoder_rows_are_gathered_in_pieces(mixed, family, monkeypatch):
 
 def test_scores_are_the_products_of_steps_and_slopes(mixed, family):
     draw = torch.Generator().manual_seed(3)
-    start = mixed.pairs[0].first_change
+    start = min(mixed.pairs[pair].first_change for pair in (0, 2))
     given = {
         site: torch.randn(2, 7 - start, 32, generator=draw, dtype=torch.float64)
         for site in mixed.sites

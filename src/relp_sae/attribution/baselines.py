@@ -39,7 +39,7 @@ def direct(run: PairedRun, pairs: Sequence[int], _base: Base) -> list[np.ndarray
     prompts, unembedding = [run.pairs[pair] for pair in pairs], run.model.unembedding()
     answers, foils = answers_and_foils(run.model, prompts)
     slopes = unembedding[answers] - unembedding[foils]
-    length = len(prompts[0].clean_ids) - run.prefixes.start(pairs)
+    length = run.prefixes.changed(pairs)
     everywhere = {
         site: _straight(run.model, site, slopes)[:, None].expand(-1, length, -1)
         for site in run.sites

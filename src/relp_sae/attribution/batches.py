@@ -1,11 +1,11 @@
 """Which pairs are scored together, so that the weights are read once for many prompts."""
 
-from collections.abc import Callable
-from itertools import groupby
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from relp_sae.attribution.method import Method
+from relp_sae.models.longrope import longrope_limit
 from relp_sae.records.scores import Base
 from relp_sae.run import PairedRun
 
@@ -14,24 +14,28 @@ TOKENS = 512
 
 
 def batches(run: PairedRun, rows: int) -> list[list[int]]:
-    """The kept pairs in batches of equal token length, for ``rows`` prompts a pair in one pass.
+    """The kept pairs in batches, for ``rows`` prompts a pair in one pass.
 
     Decided by the pairs alone. They come in the order in which the run measures them, so that the
-    activations of a batch are in memory together.
+    activations of a batch are in memory together. Of each prompt the same number of last positions
+    is run, so none may be shorter.
     """
-    kept = set(run.kept)
-    order = [pair for together in run.activations.batches for pair in together if pair in kept]
-    found: list[list[int]] = []
-    for length, alike in groupby(order, lambda pair: len(run.pairs[pair].clean_ids)):
-        batch: list[int] = []
-        for pair in alike:
-            changed = length - run.prefixes.start([*batch, pair])
-            if batch and rows * changed * (len(batch) + 1) > TOKENS:
-                found.append(batch)
-                batch = []
-            batch.append(pair)
-        found.append(batch)
+    kept, found = set(run.kept), []
+    for pair in (pair for together in run.activations.batches for pair in together):
+        if pair in kept:
+            if found and _go_together(run, [*found[-1], pair], rows):
+                found[-1].append(pair)
+            else:
+                found.append([pair])
     return found
+
+
+def _go_together(run: PairedRun, pairs: Sequence[int], rows: int) -> bool:
+    lengths = {len(run.pairs[pair].clean_ids) for pair in pairs}
+    changed = run.prefixes.changed(pairs)
+    if changed > min(lengths) or (len(lengths) > 1 and longrope_limit(run.model) is not None):
+        return False
+    return rows * changed * len(pairs) <= TOKENS
 
 
 def scored_in_batches(run: PairedRun, method: Method, base: Base) -> Callable[[int], np.ndarray]:

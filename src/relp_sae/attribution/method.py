@@ -12,7 +12,7 @@ from relp_sae.registry import Registry
 from relp_sae.run import PairedRun
 
 Scores = Callable[[PairedRun, Sequence[int], Base], list[np.ndarray]]
-"""(run, kept pairs of equal length, base) -> for each pair its scores (units,), in the order of
+"""(run, kept pairs, base) -> for each pair its scores (units,), in the order of
 ``run.units_of(pair)``. The pairs are run as one batch, and none has a say in another's scores."""
 
 

@@ -1,15 +1,16 @@
-"""Slopes of the metric with respect to activations, for batches of pairs of equal length.
+"""Slopes of the metric with respect to activations, for batches of pairs.
 
 A pass starts at the block of its earliest site, from what enters that block: the blocks before it
 are the same for every method and every point of a path. So are the positions before the first
-changed one: the pass starts there, and reads the keys and values of those before.
+changed one: of each prompt only the last positions are run, as many as hold the changes of all
+pairs of the batch, and attention reads the keys and values of those before.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from relp_sae.attribution.activations import (
@@ -34,14 +35,14 @@ from relp_sae.tensors import Logits
 class Start:
     """Where the passes over a batch of pairs start, with what they read of all before.
 
-    They start at the block that ``entry`` enters, with ``x`` there, and at the position ``first``;
-    ``earlier`` is what attention reads of the positions before it, by block.
+    They start at the block that ``entry`` enters, with ``x`` there at ``positions`` of the prompts;
+    ``earlier`` is what attention reads of those before, by block.
     """
 
     read: Readout
     entry: Site
     x: RowResid
-    first: int
+    positions: Int[Tensor, "row pos"]
     earlier: Mapping[int, Earlier]
 
 
@@ -51,12 +52,13 @@ def start_at(read: Readout, entry: Site, x: RowResid) -> Start:
     To be made before a composite is applied: the positions before are not its.
     """
     prefixes, rows = read.run.prefixes, len(x) // read.pairs
-    earlier = prefixes.earlier(read.indices, rows)
-    return Start(read, entry, x, prefixes.start(read.indices), earlier)
+    starts = torch.tensor(prefixes.starts(read.indices), device=x.device).repeat_interleave(rows)
+    positions = starts[:, None] + torch.arange(x.shape[1], device=x.device)
+    return Start(read, entry, x, positions, prefixes.earlier(read.indices, rows))
 
 
 PairSlopes = Float[Tensor, "pair pos width"]
-"""d metric / d x of each pair, from the first changed position of the batch on."""
+"""d metric / d x of each pair, at the last positions, which hold every change of the batch."""
 
 NOTHING_HELD = HeldErrors()
 
@@ -146,8 +148,7 @@ def added_slopes(
     leaves = {site: tensor.requires_grad_() for site, tensor in added.items()}
     additions = held.beside({site: _constant(leaf) for site, leaf in leaves.items()})
     # Which tokens these are does not matter: the blocks that would read them are not run.
-    tokens = torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
-    positions = start.first + torch.arange(x.shape[1], device=x.device)
+    tokens = torch.zeros_like(start.positions)
     end = Site(model.n_layers - 1, "resid_post")
     with (
         torch.enable_grad(),
@@ -156,7 +157,7 @@ def added_slopes(
         continued(model, start.earlier),
         at_sites(model, additions),
     ):
-        after = read_up_to(model, [end], tokens, positions)[end]
+        after = read_up_to(model, [end], tokens, start.positions)[end]
         summed = total(read.logits(after[:, -1]))
     slopes = torch.autograd.grad(summed, list(leaves.values()))
     return dict(zip(leaves, slopes, strict=True))

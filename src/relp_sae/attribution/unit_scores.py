@@ -21,18 +21,15 @@ def slope_scores(
 ) -> list[np.ndarray]:
     """<step, slope at its position> of every unit of each pair, (units,) in the metric's unit.
 
-    ``slopes`` holds g = d metric / d x of shape (pair, pos, width) for each site, from the first
-    position on at which one of the pairs is changed. A step is
+    ``slopes`` holds g = d metric / d x of shape (pair, pos, width) for each site, at the last
+    positions of the prompts, which hold every change (``run.prefixes``). A step is
     f_clean - f_corrupted times the decoder row, so a positive score supports the answer.
     """
-    start = run.prefixes.start(pairs)
-    return [
-        torch.cat([_products(steps, slopes[steps.site][row], start) for steps in run.steps(pair)])
-        .double()
-        .cpu()
-        .numpy()
-        for row, pair in enumerate(pairs)
-    ]
+    found = []
+    for row, (pair, start) in enumerate(zip(pairs, run.prefixes.starts(pairs), strict=True)):
+        parts = [_products(steps, slopes[steps.site][row], start) for steps in run.steps(pair)]
+        found.append(torch.cat(parts).double().cpu().numpy())
+    return found
 
 
 def _products(steps: PairSteps, slope: Resid, start: int) -> Float[Tensor, "units"]:

@@ -18,12 +18,13 @@ from relp_sae.models.language_model import LanguageModel
 class Earlier:
     """Keys and values of a block's earlier positions, and who sees whom there.
 
-    ``mask`` is 0 where a later position (query) sees an earlier or a later one (key).
+    ``mask`` is 0 where a later position (query) sees an earlier or a later one (key), and the
+    type's minimum elsewhere: also at keys that fill up rows with fewer earlier positions.
     """
 
     key: Float[Tensor, "row kv earlier d_head"]
     value: Float[Tensor, "row kv earlier d_head"]
-    mask: Float[Tensor, "query key"]
+    mask: Float[Tensor, "row query key"]
 
 
 @contextmanager
@@ -53,6 +54,6 @@ def _continuing(acting: AttentionFunction, earlier: Earlier) -> AttentionFunctio
     ) -> Any:
         keys = torch.cat([earlier.key, key], dim=2)
         values = torch.cat([earlier.value, value], dim=2)
-        return acting(module, query, keys, values, earlier.mask[None, None], **kwargs)
+        return acting(module, query, keys, values, earlier.mask[:, None], **kwargs)
 
     return attention

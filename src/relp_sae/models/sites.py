@@ -84,7 +84,7 @@ def read_up_to(
     model: LanguageModel,
     sites: Collection[Site],
     ids: Tokens,
-    positions: Int[Tensor, "pos"] | None = None,
+    positions: Int[Tensor, "batch pos"] | None = None,
 ) -> dict[Site, Resid]:
     """Activations (batch, pos, width) at ``sites``, by a pass that ends at the last of them.
 
@@ -111,7 +111,7 @@ def read_up_to(
     placed = {}
     if positions is not None:
         nothing = torch.zeros(1, 1, 1, 1, device=model.device, dtype=model.dtype)
-        placed = {"position_ids": positions[None], "attention_mask": nothing}
+        placed = {"position_ids": positions, "attention_mask": nothing}
     with suppress(_AllRead), at_sites(model, {site: reading(site) for site in sites}):
         model.base(input_ids=ids.to(model.device), use_cache=False, **placed)
     return seen

@@ -1,12 +1,14 @@
 """What passes over changed positions read of the positions before them, in every block."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
+from relp_sae.errors import InputError
 from relp_sae.models import Earlier, LanguageModel, recorded
 from relp_sae.models.products import Products
 from relp_sae.records import PromptPair
@@ -67,21 +69,55 @@ class Prefixes:
 
         self._made = Recent(make, _nbytes, PREFIX_BYTES)
 
-    def start(self, pairs: Sequence[int]) -> int:
-        """The first position at which any of the pairs is changed."""
-        return min(self._pairs[pair].first_change for pair in pairs)
+    def changed(self, pairs: Sequence[int]) -> int:
+        """How many positions, counted from the last one, hold every change of these pairs."""
+        prompts = [self._pairs[pair] for pair in pairs]
+        return max(len(one.clean_ids) - one.first_change for one in prompts)
+
+    def starts(self, pairs: Sequence[int]) -> list[int]:
+        """The first of these positions in each pair's prompts.
+
+        Raises:
+            InputError: one of the prompts is shorter than the part that changes in another.
+        """
+        changed, lengths = self.changed(pairs), [len(self._pairs[pair].clean_ids) for pair in pairs]
+        if changed > min(lengths):
+            raise InputError(
+                f"A prompt of {min(lengths)} tokens cannot be scored in one batch with a pair that "
+                f"changes in the last {changed}."
+            )
+        return [length - changed for length in lengths]
 
     def earlier(self, pairs: Sequence[int], rows: int) -> dict[int, Earlier]:
-        """What ``rows`` runs of each pair, side by side, read before their common start."""
-        start, made = self.start(pairs), [self._made[self._batch_of[pair]][pair] for pair in pairs]
+        """What ``rows`` runs of each pair, side by side, read of the positions before.
 
-        def joined(block: int, which: int) -> Float[Tensor, "row kv pos d_head"]:
-            each = [one.keys_values[block][which][:, :start] for one in made]
-            return torch.stack(each).repeat_interleave(rows, dim=0)
+        Those of shorter prompts are filled up from the left with what nobody sees.
+        """
+        made = [self._made[self._batch_of[pair]][pair] for pair in pairs]
+        starts = self.starts(pairs)
+
+        missing = [max(starts) - start for start in starts]
+
+        def joined(each: Iterable[Tensor]) -> Tensor:
+            return torch.stack(list(each)).repeat_interleave(rows, dim=0)
+
+        def keys_or_values(block: int, which: int) -> Float[Tensor, "row kv pos d_head"]:
+            known = [one.keys_values[block][which] for one in made]
+            return joined(
+                pad(x[:, :start], (0, 0, fill, 0))
+                for x, start, fill in zip(known, starts, missing, strict=True)
+            )
+
+        def mask(block: int) -> Float[Tensor, "row query key"]:
+            masks = [one.masks[block] for one in made]
+            return joined(
+                pad(x[start:], (fill, 0), value=torch.finfo(x.dtype).min)
+                for x, start, fill in zip(masks, starts, missing, strict=True)
+            )
 
         return {
-            block: Earlier(joined(block, 0), joined(block, 1), mask[start:])
-            for block, mask in made[0].masks.items()
+            block: Earlier(keys_or_values(block, 0), keys_or_values(block, 1), mask(block))
+            for block in made[0].masks
         }
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from relp_sae.errors import RunError
 from relp_sae.models import AttentionCall, recorded
+from relp_sae.models.longrope import longrope_limit
 from relp_sae.models.products import Products
 from relp_sae.patching.packed.attend import attend, constants
 from relp_sae.run import PairedRun
@@ -77,17 +78,14 @@ def unchanged_prompts(
 
 
 def _require_rows_by_themselves(run: PairedRun, contexts: Sequence[Context]) -> None:
-    """LongRoPE turns by other frequencies once any position of a pass is beyond a limit."""
-    rope = getattr(run.model.config, "rope_parameters", None) or {}
+    limit = longrope_limit(run.model)
     longest = max((len(run.pairs[pair].clean_ids) for pair, _ in contexts), default=0)
-    for one in (rope, *(part for part in rope.values() if isinstance(part, dict))):
-        limit = one.get("original_max_position_embeddings") or longest
-        if one.get("rope_type") == "longrope" and longest > limit:
-            raise RunError(
-                f"A prompt of {longest} tokens is longer than the {limit} from which on "
-                f"{run.model.name} turns all positions by other frequencies (longrope). The packed "
-                "engine joins prompts of different lengths; use --engine reference."
-            )
+    if limit is not None and longest > limit:
+        raise RunError(
+            f"A prompt of {longest} tokens is longer than the {limit} from which on "
+            f"{run.model.name} turns all positions by other frequencies (longrope). The packed "
+            "engine joins prompts of different lengths; use --engine reference."
+        )
 
 
 def _require_described(call: AttentionCall) -> None:
