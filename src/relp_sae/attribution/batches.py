@@ -12,6 +12,9 @@ from relp_sae.run import PairedRun
 TOKENS = 512
 """At most so many changed tokens are run at once, unless a single pair needs more."""
 
+READ = 4096
+"""Of so many at most attention reads keys and values, which each run of a batch has its copy of."""
+
 
 def batches(run: PairedRun, rows: int) -> list[list[int]]:
     """The kept pairs in batches, for ``rows`` prompts a pair in one pass.
@@ -35,7 +38,8 @@ def _go_together(run: PairedRun, pairs: Sequence[int], rows: int) -> bool:
     changed = run.prefixes.changed(pairs)
     if changed > min(lengths) or (len(lengths) > 1 and longrope_limit(run.model) is not None):
         return False
-    return rows * changed * len(pairs) <= TOKENS
+    runs = rows * len(pairs)
+    return runs * changed <= TOKENS and runs * max(lengths) <= READ
 
 
 def scored_in_batches(run: PairedRun, method: Method, base: Base) -> Callable[[int], np.ndarray]:
