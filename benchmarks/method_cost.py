@@ -4,10 +4,11 @@
 
 On the embedded model, its bundled SAE, IOI pairs: prompts run forward and backward for one pair,
 prompts in a batch, the time, its ratio to ``gradient``, and its ratio to the floor: the linear
-layers of the blocks from the first site's on, forward and the same again backward (weights have no
-gradient), at the GEMM rate of this machine: the faster of torch.mm and oneDNN's product. The
-methods take turns, so that a busy machine slows all of them alike; the median over turns is shown.
-The units' steps are found before.
+layers of the blocks from the first site's on, of the positions from the first changed one on,
+forward and the same again backward (weights have no gradient), at the GEMM rate of this machine:
+the faster of torch.mm and oneDNN's product. The methods take turns, so that a busy machine slows
+all of them alike; the median over turns is shown. The units' steps, and the keys and values of the
+positions before the change, are found before.
 """
 
 import argparse
@@ -43,8 +44,8 @@ def seconds(run: rs.PairedRun, rounds: int, methods: tuple[str, ...]) -> dict[st
 
 
 def flops(run: rs.PairedRun, method: str) -> int:
-    """Of the linear layers, for all kept pairs, in the blocks that a method cannot do without."""
-    tokens = sum(len(run.pairs[pair].clean_ids) for pair in run.kept)
+    """Of the linear layers, for all kept pairs, in what a method cannot do without."""
+    tokens = sum(run.prefixes.changed([pair]) for pair in run.kept)
     blocks = run.model.blocks[run.sites[0].layer :]
     return sum(method_named(method).passes(1)) * tokens * sum(map(linear_flops, blocks))
 

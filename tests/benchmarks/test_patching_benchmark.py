@@ -53,12 +53,12 @@ def test_it_prints_a_table_and_writes_it(patching, tmp_path, monkeypatch, capsys
 
 
 @pytest.fixture
-def memory(benchmark, monkeypatch, save_tiny, sae_folder):
+def memory(benchmark, save_tiny, sae_folder):
     """``memory(units=0, pairs=6)``: the memory benchmark inside this process, on a tiny model."""
-    module, workload = benchmark("memory"), benchmark("workload")
-    monkeypatch.setattr(workload, "MODEL", str(save_tiny("llama")))
-    sae = str(sae_folder("resid_pre.1"))
-    return lambda **asked: module.inside(module.Asked(sae, **{"pairs": 6, "length": 30, **asked}))
+    module = benchmark("memory")
+    tiny = {"sae": str(sae_folder("resid_pre.1")), "model": str(save_tiny("llama"))}
+    usual = {**tiny, "pairs": 6, "length": 30}
+    return lambda **asked: module.inside(module.Asked(**{**usual, **asked}))
 
 
 def test_memory_is_measured_with_a_few_units_of_several_pairs(memory, benchmark, monkeypatch):
