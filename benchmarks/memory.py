@@ -130,7 +130,7 @@ def main() -> None:
     if given.inside:
         print(json.dumps(inside(Asked(**json.loads(given.inside)))))
         return
-    site = f"resid_pre.{given.blocks // 2 or 15}"
+    site = f"resid_pre.{given.blocks // 2 if given.blocks else 15}"
     with shortened(given.blocks) as model, random_sae(site, D_MODEL, given.d_sae) as sae:
         what = given.pairs, given.length, given.units
         found = measured(Asked(str(sae), model, *what, given.memory, given.device))

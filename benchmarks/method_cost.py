@@ -88,6 +88,7 @@ def main() -> None:
     ):
         run = rs.PairedRun(model, dictionaries, pairs, rs.metrics["logit_diff"])
         assert len(run.units)
+        run.prefixes.find(run.kept)
         found = seconds(run, asked.rounds, methods)
         rate = gemm_rate(model, ROWS)
         print(f"\n**{words}**, {len(run.kept)} pairs, products at {rate / 1e9:.0f} GFLOP/s\n")

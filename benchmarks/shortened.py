@@ -22,4 +22,5 @@ def shortened(blocks: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="relp-sae-benchmark-") as folder:
         model.hf.save_pretrained(folder)
         model.tokenizer.save_pretrained(folder)
+        del model  # the measured process has its own
         yield str(Path(folder))

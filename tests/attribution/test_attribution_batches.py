@@ -1,5 +1,6 @@
 """Pairs are scored in batches, from the first site's block on; no score may notice either."""
 
+import sys
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,7 +21,7 @@ from relp_sae.attribution import (
 )
 from relp_sae.attribution.activations import BOTH, activations
 from relp_sae.attribution.batches import TOKENS
-from relp_sae.errors import InputError
+from relp_sae.errors import InputError, RunError
 from relp_sae.metrics import metrics
 from relp_sae.records import Site
 from relp_sae.records.site import KINDS
@@ -85,9 +86,35 @@ def test_a_short_prompt_is_in_no_batch_with_a_longer_change(mixed):
         mixed.pairs[0], clean_ids=mixed.pairs[0].clean_ids[-4:], corrupted_ids=(1, 2, 3, 4)
     )
     run = replace(mixed, pairs=[mixed.pairs[0], short])
-    assert batches(replace(run, pairs=run.pairs[:1]), 1) == [[0]]
+    run.__dict__["kept"] = [0, 1]  # whatever the model makes of the short one
+    assert batches(run, 1) == [[0], [1]]
     with pytest.raises(InputError, match=r"4 tokens .* changes in the last 5"):
         run.prefixes.starts([0, 1])
+
+
+def test_what_attention_reads_and_the_logits_bound_a_batch(mixed, monkeypatch):
+    module = sys.modules["relp_sae.attribution.batches"]
+    monkeypatch.setattr(module, "READ", 16)
+    assert batches(mixed, 1) == [[0, 2], [3, 1], [4]]
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "LOGITS", 2 * mixed.model.config.vocab_size)
+    assert batches(mixed, 1) == [[0, 2, 3, 1, 4]]  # two logits a run are read
+    whole = replace(mixed, metric=metrics["answer_logprob"])
+    assert batches(whole, 1) == [[0, 2], [3, 1], [4]]
+
+
+def test_what_was_dropped_of_the_positions_before_is_found_again(mixed, monkeypatch):
+    expected = attribute(mixed, "integrated-gradients:3").score
+    monkeypatch.setattr("relp_sae.run.prefixes.PREFIX_BYTES", 1)
+    again = replace(mixed)
+    np.testing.assert_array_equal(attribute(again, "integrated-gradients:3").score, expected)
+
+
+def test_a_pass_starts_at_no_block_before_the_first_that_is_known(mixed):
+    entry, read = Site(0, "resid_pre"), readout(mixed, [0])
+    x = torch.zeros(1, mixed.prefixes.changed([0]), 32, dtype=torch.float64)
+    with pytest.raises(RunError, match="from block 1 on"):
+        slopes.start_at(read, entry, x)
 
 
 def test_where_frequencies_depend_on_the_length_batches_are_of_one_length(mixed, monkeypatch):

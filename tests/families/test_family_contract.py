@@ -1,5 +1,6 @@
 """What must hold on every declared family, seen on tiny models with random weights."""
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -153,3 +154,26 @@ def test_bfloat16_slopes_are_near_those_of_float32(load_tiny, any_family, name):
             slopes.append(slope_at_entry(model)[1].float())
     exact, rounded = slopes
     assert (rounded - exact).norm() < 0.2 * exact.norm()
+
+
+def test_the_gradient_is_that_of_whole_passes_of_the_untouched_model(
+    any_family, load_tiny, make_run
+):
+    """Estimates run the last positions of prompts of different lengths; autograd runs it all."""
+    model = load_tiny(any_family, "float64")
+    run = make_run(model, "resid_pre.1")
+    (site,) = run.sites
+    assert len({len(pair.clean_ids) for pair in run.pairs}) > 1  # and longer than windows of 4
+    found = attribute(run, "gradient")
+    expected = []
+    for pair in run.kept:
+        ids = run.prompt_ids(pair)[:1]  # the corrupted one
+        leaf = torch.zeros(*ids.shape, model.width(site), dtype=model.dtype, requires_grad=True)
+        with torch.enable_grad(), at_sites(model, {site: lambda _x, leaf=leaf: leaf}):
+            metric = run.metric_of(pair, model.last_logits(ids))
+        (slope,) = torch.autograd.grad(metric.sum(), leaf)
+        (steps,) = run.steps(pair)
+        vectors = steps.vectors(torch.arange(len(steps.pos)))
+        expected.append((vectors * slope[0][steps.pos]).sum(-1))
+    expected = torch.cat(expected).numpy()
+    np.testing.assert_allclose(found.score, expected, rtol=0, atol=1e-5 * np.abs(expected).max())

@@ -87,7 +87,7 @@ def test_out_of_memory_halves_the_packs_and_says_so_once(tiny_run, fails_above, 
 def test_out_of_memory_at_the_prompts_takes_fewer_of_them(tiny_run, monkeypatch, error):
     run = tiny_run("llama", Site(1, "resid_pre"), dtype="float64")
     expected = patch(run, "denoise").score
-    plain, sizes = prompts.recorded, []
+    plain, sizes = prompts.record_prompts, []
 
     def recorded(model, ids, *rest):
         sizes.append(len(ids))
@@ -95,10 +95,10 @@ def test_out_of_memory_at_the_prompts_takes_fewer_of_them(tiny_run, monkeypatch,
             raise error
         return plain(model, ids, *rest)
 
-    monkeypatch.setattr(prompts, "recorded", recorded)
+    monkeypatch.setattr(prompts, "record_prompts", recorded)
     np.testing.assert_allclose(patch(run, "denoise").score, expected, rtol=0, atol=1e-6)
     assert max(sizes) > 1
-    monkeypatch.setattr(prompts, "recorded", lambda *_: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(prompts, "record_prompts", lambda *_: (_ for _ in ()).throw(error))
     with pytest.raises(RunError, match="not enough for an unchanged run"):
         patch(run, "denoise")
 

@@ -8,12 +8,14 @@ from relp_sae.attribution.method import Method
 from relp_sae.models.longrope import longrope_limit
 from relp_sae.records.scores import Base
 from relp_sae.run import PairedRun
+from relp_sae.run.readout import LOGITS
 
 TOKENS = 512
 """At most so many changed tokens are run at once, unless a single pair needs more."""
 
-READ = 4096
-"""Of so many at most attention reads keys and values, which each run of a batch has its copy of."""
+READ = 2048
+"""Of so many tokens at most, unless a pair needs more, attention reads keys and values: each row
+has its copy of them."""
 
 
 def batches(run: PairedRun, rows: int) -> list[list[int]]:
@@ -39,7 +41,8 @@ def _go_together(run: PairedRun, pairs: Sequence[int], rows: int) -> bool:
     if changed > min(lengths) or (len(lengths) > 1 and longrope_limit(run.model) is not None):
         return False
     runs = rows * len(pairs)
-    return runs * changed <= TOKENS and runs * max(lengths) <= READ
+    width = run.model.config.vocab_size if run.metric.reads == "vocabulary" else 0
+    return runs * changed <= TOKENS and runs * max(lengths) <= READ and runs * width <= LOGITS
 
 
 def scored_in_batches(run: PairedRun, method: Method, base: Base) -> Callable[[int], np.ndarray]:

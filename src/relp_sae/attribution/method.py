@@ -19,8 +19,9 @@ Scores = Callable[[PairedRun, Sequence[int], Base], list[np.ndarray]]
 class Passes(NamedTuple):
     """What a method costs for one pair: prompts run forward, and prompts run backward.
 
-    Each from the block of the earliest site on. The forward passes that find the units' steps come
-    on top, and are the same for all methods.
+    Each from the block of the earliest site and the first changed position on. What finds the
+    units' steps, and the keys and values of the positions before, comes on top and is the same for
+    all methods.
     """
 
     forwards: int

@@ -21,6 +21,7 @@ from relp_sae.attribution.activations import (
     activations,
     entry_of,
 )
+from relp_sae.errors import RunError
 from relp_sae.models import Earlier, at_sites, continued, forward_order, read_up_to, started_at
 from relp_sae.records import Site
 from relp_sae.rules import composites
@@ -50,11 +51,20 @@ def start_at(read: Readout, entry: Site, x: RowResid) -> Start:
     """The start at a block with ``x``, equally many rows for each of the pairs of ``read``.
 
     To be made before a composite is applied: the positions before are not its.
+
+    Raises:
+        RunError: a block before those whose keys and values the run knows.
     """
     prefixes, rows = read.run.prefixes, len(x) // read.pairs
     starts = torch.tensor(prefixes.starts(read.indices), device=x.device).repeat_interleave(rows)
     positions = starts[:, None] + torch.arange(x.shape[1], device=x.device)
-    return Start(read, entry, x, positions, prefixes.earlier(read.indices, rows))
+    earlier = prefixes.earlier(read.indices, rows)
+    if entry.layer < min(earlier):
+        raise RunError(
+            f"A pass cannot start at block {entry.layer}: keys and values of the positions before "
+            f"the change are known from block {min(earlier)} on, where the run first reads."
+        )
+    return Start(read, entry, x, positions, earlier)
 
 
 PairSlopes = Float[Tensor, "pair pos width"]

@@ -79,6 +79,7 @@ class Experiment:
                 "Nothing differs between the two runs of any pair at "
                 f"{', '.join(map(str, run.sites))}. Use other pairs or a later site."
             )
+        run.prefixes.find(run.kept)  # for the same reason
         audits = {}
         ids = run.prompt_ids(run.kept[0])
         for composite in {method_named(name).composite for name in config.methods} - {""}:

@@ -5,7 +5,7 @@ from relp_sae.models.continued import Earlier, continued
 from relp_sae.models.language_model import LanguageModel
 from relp_sae.models.loading import load_model, load_tokenizer
 from relp_sae.models.massive_activations import outliers
-from relp_sae.models.recording import AttentionCall, Met, recorded
+from relp_sae.models.recording import AttentionCall, Met, record_prompts
 from relp_sae.models.sites import (
     Addition,
     at_sites,
@@ -32,6 +32,6 @@ __all__ = [
     "outliers",
     "read_sites",
     "read_up_to",
-    "recorded",
+    "record_prompts",
     "started_at",
 ]

@@ -23,7 +23,7 @@ class AttentionCalls(Protocol):
     """How a family calls its attention function."""
 
     def eager(self, module: nn.Module) -> AttentionFunction:
-        """The family's own function of an attention module."""
+        """The family's own function of an attention module; keys may be more than queries."""
         ...
 
     def replaced(
@@ -32,7 +32,8 @@ class AttentionCalls(Protocol):
         """Inside the context each attention module calls its function; all modules need one.
 
         The mask that a function gets is the family's own, 0 where a query sees a key and the
-        type's minimum elsewhere. A context inside another one gives way to it afterwards.
+        type's minimum elsewhere. A context inside another one gives way to it afterwards. What
+        acts is kept by `acting` and called through `dispatch`, so that it can be asked for.
         """
         ...
 

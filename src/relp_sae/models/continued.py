@@ -16,15 +16,21 @@ from relp_sae.models.language_model import LanguageModel
 
 @dataclass(frozen=True)
 class Earlier:
-    """Keys and values of a block's earlier positions, and who sees whom there.
+    """Keys and values of a block's earlier positions, and who sees whom there, for each prompt.
 
+    A pass has ``rows`` rows for each of them, side by side.
     ``mask`` is 0 where a later position (query) sees an earlier or a later one (key), and the
     type's minimum elsewhere: also at keys that fill up rows with fewer earlier positions.
     """
 
-    key: Float[Tensor, "row kv earlier d_head"]
-    value: Float[Tensor, "row kv earlier d_head"]
-    mask: Float[Tensor, "row query key"]
+    key: Float[Tensor, "prompt kv earlier d_head"]
+    value: Float[Tensor, "prompt kv earlier d_head"]
+    mask: Float[Tensor, "prompt query key"]
+    rows: int
+
+    def of_rows(self, x: Tensor) -> Tensor:
+        """One for each prompt as one for each row."""
+        return x.repeat_interleave(self.rows, dim=0)
 
 
 @contextmanager
@@ -52,8 +58,9 @@ def _continuing(acting: AttentionFunction, earlier: Earlier) -> AttentionFunctio
         _mask: Tensor | None,
         **kwargs: Any,
     ) -> Any:
-        keys = torch.cat([earlier.key, key], dim=2)
-        values = torch.cat([earlier.value, value], dim=2)
-        return acting(module, query, keys, values, earlier.mask[:, None], **kwargs)
+        keys = torch.cat([earlier.of_rows(earlier.key), key], dim=2)
+        values = torch.cat([earlier.of_rows(earlier.value), value], dim=2)
+        mask = earlier.of_rows(earlier.mask)[:, None]
+        return acting(module, query, keys, values, mask, **kwargs)
 
     return attention

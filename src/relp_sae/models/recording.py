@@ -39,7 +39,7 @@ class AttentionCall(NamedTuple):
 
 
 @torch.no_grad()
-def recorded(
+def record_prompts(
     model: LanguageModel,
     ids: Tokens,
     blocks: Sequence[int],
@@ -98,7 +98,7 @@ def _recording(
         **kwargs: Any,
     ) -> Any:
         out, *rest = eager(module, query, key, value, mask, **kwargs)
-        met[block] = Met(key.contiguous(), value.contiguous(), mask[0, 0])
+        met[block] = Met(key.contiguous(), value.contiguous(), mask[0, 0].clone())
         if check is not None:
             check(AttentionCall(block, query, met[block], kwargs, out))
         return out, *rest

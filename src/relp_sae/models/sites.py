@@ -110,8 +110,8 @@ def read_up_to(
 
     placed = {}
     if positions is not None:
-        nothing = torch.zeros(1, 1, 1, 1, device=model.device, dtype=model.dtype)
-        placed = {"position_ids": positions, "attention_mask": nothing}
+        unknown = torch.full((1, 1, 1, 1), torch.nan, device=model.device, dtype=model.dtype)
+        placed = {"position_ids": positions, "attention_mask": unknown}
     with suppress(_AllRead), at_sites(model, {site: reading(site) for site in sites}):
         model.base(input_ids=ids.to(model.device), use_cache=False, **placed)
     return seen

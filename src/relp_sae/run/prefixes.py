@@ -1,6 +1,6 @@
 """What passes over changed positions read of the positions before them, in every block."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from relp_sae.errors import InputError
-from relp_sae.models import Earlier, LanguageModel, recorded
+from relp_sae.models import Earlier, LanguageModel, record_prompts
 from relp_sae.models.products import Products
 from relp_sae.records import PromptPair
 from relp_sae.run.activations import Activations
@@ -53,8 +53,8 @@ class Prefixes:
             ids = torch.cat([model.token_ids(pairs[pair].clean_ids) for pair in members])
             entering = activations.entering(first, [(pair, True) for pair in members])
             with products.faster(model, slice(first, None), backward=True):
-                _, met = recorded(model, ids, [first], entering)
-            masks = {block: one.mask for block, one in met.items()}
+                _, met = record_prompts(model, ids, [first], entering)
+            masks = _shared({block: one.mask for block, one in met.items()})
             return {
                 pair: _Prefix(
                     {
@@ -68,6 +68,11 @@ class Prefixes:
             }
 
         self._made = Recent(make, _nbytes, PREFIX_BYTES)
+
+    def find(self, pairs: Sequence[int]) -> None:
+        """Have what is known of these pairs made now; what memory has no room for comes again."""
+        for pair in pairs:
+            self._made[self._batch_of[pair]]
 
     def changed(self, pairs: Sequence[int]) -> int:
         """How many positions, counted from the last one, hold every change of these pairs."""
@@ -89,40 +94,46 @@ class Prefixes:
         return [length - changed for length in lengths]
 
     def earlier(self, pairs: Sequence[int], rows: int) -> dict[int, Earlier]:
-        """What ``rows`` runs of each pair, side by side, read of the positions before.
+        """What ``rows`` runs of each pair, side by side, read of the positions before, by block.
 
         Those of shorter prompts are filled up from the left with what nobody sees.
         """
         made = [self._made[self._batch_of[pair]][pair] for pair in pairs]
         starts = self.starts(pairs)
-
         missing = [max(starts) - start for start in starts]
 
-        def joined(each: Iterable[Tensor]) -> Tensor:
-            return torch.stack(list(each)).repeat_interleave(rows, dim=0)
-
-        def keys_or_values(block: int, which: int) -> Float[Tensor, "row kv pos d_head"]:
+        def keys_or_values(block: int, which: int) -> Float[Tensor, "pair kv pos d_head"]:
             known = [one.keys_values[block][which] for one in made]
-            return joined(
-                pad(x[:, :start], (0, 0, fill, 0))
-                for x, start, fill in zip(known, starts, missing, strict=True)
+            parts = zip(known, starts, missing, strict=True)
+            return torch.stack([pad(x[:, :start], (0, 0, fill, 0)) for x, start, fill in parts])
+
+        def mask(block: int) -> Float[Tensor, "pair query key"]:
+            parts = zip([one.masks[block] for one in made], starts, missing, strict=True)
+            return torch.stack(
+                [pad(x[at:], (fill, 0), value=torch.finfo(x.dtype).min) for x, at, fill in parts]
             )
 
-        def mask(block: int) -> Float[Tensor, "row query key"]:
-            masks = [one.masks[block] for one in made]
-            return joined(
-                pad(x[start:], (fill, 0), value=torch.finfo(x.dtype).min)
-                for x, start, fill in zip(masks, starts, missing, strict=True)
-            )
-
+        masks: dict[int, Tensor] = {}  # one for all blocks that share theirs
+        for block, one in made[0].masks.items():
+            if id(one) not in masks:
+                masks[id(one)] = mask(block)
         return {
-            block: Earlier(keys_or_values(block, 0), keys_or_values(block, 1), mask(block))
-            for block in made[0].masks
+            block: Earlier(keys_or_values(block, 0), keys_or_values(block, 1), masks[id(one)], rows)
+            for block, one in made[0].masks.items()
         }
 
 
 def _until(x: Float[Tensor, "kv pos d_head"], end: int) -> Float[Tensor, "kv end d_head"]:
     return x[:, :end].clone()
+
+
+def _shared(masks: dict[int, Tensor]) -> dict[int, Tensor]:
+    """The masks by block, equal ones as one tensor: most families have one, or one of each kind."""
+    found: list[Tensor] = []
+    for mask in masks.values():
+        if not any(torch.equal(mask, one) for one in found):
+            found.append(mask)
+    return {b: next(x for x in found if torch.equal(x, mask)) for b, mask in masks.items()}
 
 
 def _nbytes(batch: dict[int, _Prefix]) -> int:

@@ -11,6 +11,10 @@ from relp_sae.run.measurement import answers_and_foils
 from relp_sae.run.paired_run import PairedRun
 from relp_sae.tensors import Logits, PerExample, TokenIds
 
+LOGITS = 2**24
+"""How many logits stand in memory at once, where the metric reads the whole vocabulary; in a batch
+of estimates more, if a single pair's are."""
+
 
 @dataclass(frozen=True)
 class Readout:

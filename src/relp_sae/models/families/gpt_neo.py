@@ -35,9 +35,11 @@ class ThroughMethod:
         with ExitStack() as undo:
             undo.enter_context(acting(functions))
             for module in functions:
-                if "_attn" not in vars(module):
+                if "_attn" in vars(module):
+                    undo.callback(vars(module).update, _attn=vars(module)["_attn"])
+                else:
                     undo.callback(delattr, module, "_attn")
-                    module.__dict__["_attn"] = _method(module)
+                module.__dict__["_attn"] = _method(module)
             yield
 
 

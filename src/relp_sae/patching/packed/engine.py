@@ -24,15 +24,12 @@ from relp_sae.patching.packed.forward import last_stream
 from relp_sae.patching.packed.groups import Group, entry_of, groups_of, packs, unchanged
 from relp_sae.patching.packed.prompts import Prompt, unchanged_prompts
 from relp_sae.run import PairedRun
-from relp_sae.run.readout import readout
+from relp_sae.run.readout import LOGITS, readout
 
 T = TypeVar("T")
 
 Values = list[Float[Tensor, "_"]]
 """The metric of each group's runs."""
-
-LOGITS = 2**24
-"""How many logits stand in memory at once, where the metric reads the whole vocabulary."""
 
 log = logging.getLogger("relp_sae")
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from relp_sae.errors import RunError
-from relp_sae.models import AttentionCall, recorded
+from relp_sae.models import AttentionCall, record_prompts
 from relp_sae.models.longrope import longrope_limit
 from relp_sae.models.products import Products
 from relp_sae.patching.packed.attend import attend, constants
@@ -65,7 +65,9 @@ def unchanged_prompts(
             # What the run has dropped of it is measured again, by the model as it is.
             entering = run.activations.entering(wanted[0], [context for context, _ in some])
             with products.faster(run.model, slice(wanted[0], None)):
-                stream, met = recorded(run.model, tokens, wanted, entering, _require_described)
+                stream, met = record_prompts(
+                    run.model, tokens, wanted, entering, _require_described
+                )
             for i, (context, _) in enumerate(some):
                 found[context] = Prompt(
                     pair=context[0],
