@@ -14,21 +14,22 @@ def attend(
     mask: Float[Tensor, "query seen"],
     scaling: float,
     softcap: float | None,
-) -> Float[Tensor, "head run query d_head"]:
+) -> Float[Tensor, "row kv group d_head"]:
     """softmax(scaling q k + mask) v over keys and values that runs share, and each run's own.
 
     ``mask`` is over the shared keys, then the own ones. With a soft cap the scores pass through
     softcap * tanh(scores / softcap) before the mask. The shared part is one matrix product for all
-    runs; heads that share a key and value head stand next to each other.
+    runs; heads that share a key and value head stand next to each other. The output's rows are the
+    queries run by run.
     """
     (key, value), (shared_key, shared_value) = own, shared
     before, wide = shared_key.shape[1], torch.promote_types(query.dtype, torch.float32)
-    # Heads of one key head next to each other in each run: two shapes of the same memory serve the
-    # products with a run's own keys and with those that all runs share.
-    q = query.unflatten(0, (len(key), -1)).transpose(1, 2).contiguous()  # kv run group query d_head
+    # Two shapes of the same memory serve the products with a run's own keys and with those that all
+    # runs share: kv run query group d_head.
+    q = query.unflatten(0, (len(key), -1)).permute(0, 2, 3, 1, 4).contiguous()
 
     def of_runs(x: Tensor) -> Tensor:
-        return x.flatten(0, 1).flatten(1, 2)
+        return x.flatten(2, 3).flatten(0, 1)
 
     def of_all(x: Tensor) -> Tensor:
         return x.flatten(1, 3)
@@ -40,12 +41,12 @@ def attend(
     scores = scores * scaling
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
-    pattern = (scores + mask).softmax(-1, dtype=wide).to(query.dtype)
+    pattern = (scores + mask[:, None]).softmax(-1, dtype=wide).to(query.dtype)
     mixed = torch.bmm(of_runs(pattern)[..., before:], value.flatten(0, 1)).view(*q.shape[:-1], -1)
     if before:
         seen = torch.baddbmm(of_all(mixed), of_all(pattern)[..., :before], shared_value)
         mixed = seen.view_as(mixed)
-    return mixed.transpose(1, 2).flatten(0, 1)
+    return mixed.flatten(1, 2).transpose(0, 1)
 
 
 def constants(query: Tensor, kwargs: dict[str, Any]) -> tuple[float, float | None]:

@@ -75,6 +75,7 @@ class PackedAttention:
             raise Stopped(key, value)
         scaling, softcap = constants(query, kwargs)
         out = query.new_empty(1, query.shape[2], query.shape[1], value.shape[3])
+        of_key_heads = out[0].unflatten(1, (key.shape[1], -1))
         for span, earlier in zip(self.spans, self.earlier, strict=True):
             keys, values = span.of(key), span.of(value)
             if earlier is not None:
@@ -84,5 +85,5 @@ class PackedAttention:
             mask = span.prompt.masks[self.block][span.first : span.end, : span.end]
             own = keys, values
             mixed = attend(span.of(query), own, shared, mask, scaling, softcap)
-            out[0, span.rows] = mixed.permute(1, 2, 0, 3).flatten(0, 1)
+            of_key_heads[span.rows] = mixed
         return out, None
