@@ -2,15 +2,14 @@
 
     python benchmarks/memory.py --memory 1GB
     python benchmarks/memory.py --memory 1GB --pairs 64 --units 4
-    python benchmarks/memory.py --memory 1GB --pairs 1000 --units 4 --blocks 3
+    python benchmarks/memory.py --memory 1GB --pairs 100 --units 4 --blocks 3
 
 A fresh process loads the embedded model and a random TopK SAE of 131,072 features, finds the units
 of one IOI pair made 512 tokens long (neutral text before the sentence), and patches them all within
 the budget. Printed: the most resident memory while it does, what of that are the weights and the
 Python packages, and what is left for the rest. With several pairs and a few units of each, what is
 kept of every prompt shows: compare with other numbers of pairs. With ``--blocks`` the model is cut
-to its first blocks, so that a thousand long pairs take minutes; pairs that it gets wrong are left
-out.
+to its first blocks, which makes many long pairs quicker; pairs that it gets wrong are left out.
 """
 
 import argparse

@@ -106,8 +106,17 @@ def test_what_attention_reads_and_the_logits_bound_a_batch(mixed, monkeypatch):
 def test_what_was_dropped_of_the_positions_before_is_found_again(mixed, monkeypatch):
     expected = attribute(mixed, "integrated-gradients:3").score
     monkeypatch.setattr("relp_sae.run.prefixes.PREFIX_BYTES", 1)
-    again = replace(mixed)
+    again, recorded = replace(mixed), []
+    module = sys.modules["relp_sae.run.prefixes"]
+    plain = module.record_prompts
+
+    def counting(*given):
+        recorded.append(given)
+        return plain(*given)
+
+    monkeypatch.setattr(module, "record_prompts", counting)
     np.testing.assert_array_equal(attribute(again, "integrated-gradients:3").score, expected)
+    assert len(recorded) > len(again.activations.batches) == 2
 
 
 def test_a_pass_starts_at_no_block_before_the_first_that_is_known(mixed):

@@ -33,7 +33,7 @@ def keep_freed_memory() -> None:
     """Have the C library keep what large tensors free, instead of giving it back page by page.
 
     glibc gives the top of its heap back once more is free there than twice the largest chunk it
-    has mapped and freed, of at most 32 MiB. The activations of a batch come and go in every block:
-    taking their pages anew each time costs about 6% of a packed pass. Elsewhere this does nothing.
+    has mapped and freed, of at most 32 MiB. The activations of a batch come and go in every block,
+    and their pages would be taken anew each time. Elsewhere this does nothing.
     """
     torch.empty(31 * 2**20, dtype=torch.uint8)

@@ -24,7 +24,7 @@ class Activations:
     """Both runs of every pair, in the order of ``pairs``: ``[index]``, ``len`` and iteration.
 
     Pairs are run in ``batches`` of indices, which do not depend on what was asked for before, so
-    that what was dropped comes back bit for bit.
+    that what was dropped comes back bit for bit. ``place`` says each pair's batch, and where in it.
 
     Raises:
         InputError: at a request, when the model's metric is not a finite number.
@@ -37,7 +37,7 @@ class Activations:
         # Half of what is kept, so that no batch is dropped while its neighbours are gone through.
         self.batches = together = batches(pairs, ACTIVATION_BYTES // 2 // token)
         self.sites, self._length = sites, len(pairs)
-        self._place = {
+        self.place = {
             pair: (batch, row)
             for batch, members in enumerate(together)
             for row, pair in enumerate(members)
@@ -52,7 +52,7 @@ class Activations:
         return self._length
 
     def __getitem__(self, pair: int) -> PairActivations:
-        batch, row = self._place[range(self._length)[pair]]
+        batch, row = self.place[range(self._length)[pair]]
         return self._measured[batch][row]
 
     def entering(

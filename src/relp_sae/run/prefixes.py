@@ -43,36 +43,37 @@ class Prefixes:
         activations: Activations,
         first: int,
     ) -> None:
-        self._pairs = pairs
-        self._batch_of = {
-            pair: batch for batch, members in enumerate(activations.batches) for pair in members
-        }
+        self._pairs, self._place = pairs, activations.place
 
-        def make(batch: int) -> dict[int, _Prefix]:
+        def make(batch: int) -> list[_Prefix]:
             members = activations.batches[batch]
             ids = torch.cat([model.token_ids(pairs[pair].clean_ids) for pair in members])
             entering = activations.entering(first, [(pair, True) for pair in members])
             with products.faster(model, slice(first, None), backward=True):
                 _, met = record_prompts(model, ids, [first], entering)
             masks = _shared({block: one.mask for block, one in met.items()})
-            return {
-                pair: _Prefix(
+            ends = [pairs[pair].first_change for pair in members]
+            return [
+                _Prefix(
                     {
                         block: (_until(one.key[row], end), _until(one.value[row], end))
                         for block, one in met.items()
                     },
                     masks,
                 )
-                for row, pair in enumerate(members)
-                for end in [pairs[pair].first_change]
-            }
+                for row, end in enumerate(ends)
+            ]
 
         self._made = Recent(make, _nbytes, PREFIX_BYTES)
 
     def find(self, pairs: Sequence[int]) -> None:
         """Have what is known of these pairs made now; what memory has no room for comes again."""
         for pair in pairs:
-            self._made[self._batch_of[pair]]
+            self._of(pair)
+
+    def _of(self, pair: int) -> _Prefix:
+        batch, row = self._place[pair]
+        return self._made[batch][row]
 
     def changed(self, pairs: Sequence[int]) -> int:
         """How many positions, counted from the last one, hold every change of these pairs."""
@@ -98,8 +99,7 @@ class Prefixes:
 
         Those of shorter prompts are filled up from the left with what nobody sees.
         """
-        made = [self._made[self._batch_of[pair]][pair] for pair in pairs]
-        starts = self.starts(pairs)
+        made, starts = [self._of(pair) for pair in pairs], self.starts(pairs)
         missing = [max(starts) - start for start in starts]
 
         def keys_or_values(block: int, which: int) -> Float[Tensor, "pair kv pos d_head"]:
@@ -136,8 +136,7 @@ def _shared(masks: dict[int, Tensor]) -> dict[int, Tensor]:
     return {b: next(x for x in found if torch.equal(x, mask)) for b, mask in masks.items()}
 
 
-def _nbytes(batch: dict[int, _Prefix]) -> int:
-    some = next(iter(batch.values()))
-    masks = {mask.data_ptr(): mask.nbytes for mask in some.masks.values()}
-    kept = [x for one in batch.values() for both in one.keys_values.values() for x in both]
+def _nbytes(batch: list[_Prefix]) -> int:
+    masks = {id(mask): mask.nbytes for mask in batch[0].masks.values()}
+    kept = [x for one in batch for both in one.keys_values.values() for x in both]
     return sum(masks.values()) + sum(x.nbytes for x in kept)
