@@ -28,6 +28,7 @@ from shortened import shortened
 from workload import METRIC, MODEL, TASK, lengthened, some_of_each
 
 import relp_sae as rs
+from relp_sae.run.memory import parse_memory
 
 D_MODEL = 576
 """Of the embedded model."""
@@ -68,9 +69,10 @@ def inside(asked: Asked) -> dict[str, Any]:
         weight.nbytes for one in saes.values() for weight in one.sae.parameters()
     )
     with Peak() as peak:
-        run = rs.PairedRun(model, saes, pairs, rs.metrics[METRIC])
+        memory = parse_memory(asked.memory)
+        run = rs.PairedRun(model, saes, pairs, rs.metrics[METRIC], memory=memory)
         rows = some_of_each(run, asked.units)
-        patched(run, rows, asked.memory)
+        patched(run, rows)
     return {
         **asdict(asked),
         "found": len(run.units),

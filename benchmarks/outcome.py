@@ -28,7 +28,7 @@ def figures(run: rs.PairedRun, seen: Sequence[Timed]) -> dict[str, Any]:
         "useful_gemm_efficiency": packed.share(packed.useful),
         "max_relative_difference": max(exact),
         "gemm_flops_per_second": max(packed.gemm),
-        "gemm_rows": gemm_rows(run, run.model),
+        "gemm_rows": gemm_rows(run),
         "ways": ways,
         "bfloat16": {
             "ratio_to_float32": fast.times_faster_than(packed),

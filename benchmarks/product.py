@@ -7,22 +7,19 @@ import numpy as np
 from workload import Rows
 
 import relp_sae as rs
-from relp_sae.patching import Change, engines, in_shards, parse_memory, step_effects
+from relp_sae.patching import Change, engines, in_shards, step_effects
 from relp_sae.patching.engine import Changes
 from relp_sae.patching.interventions import Interventions
 
 
 def engine_loop(run: rs.PairedRun, rows: Rows, engine: str) -> Callable[[], np.ndarray]:
     """A function that measures the denoising effects of the chosen units."""
-    return lambda: step_effects(run, rows, Change(), engines[engine](None))
+    return lambda: step_effects(run, rows, Change(), engines[engine]())
 
 
-def patched(run: rs.PairedRun, rows: Rows, memory: str | None) -> np.ndarray:
-    """The denoising effects of the chosen units, in pieces as `relp_sae.patch` measures them all.
-
-    ``memory`` is the packed engine's budget; None: found automatically.
-    """
-    engine = engines["packed"](parse_memory(memory))
+def patched(run: rs.PairedRun, rows: Rows) -> np.ndarray:
+    """The denoising effects of the chosen units, in pieces as `relp_sae.patch` measures all."""
+    engine = engines["packed"]()
     return np.concatenate([step_effects(run, part, Change(), engine) for part in in_shards(rows)])
 
 
@@ -37,4 +34,4 @@ class ThroughRun:
 
     def changes(self, _asks: rs.PairedRun, interventions: Sequence[Interventions]) -> list[Changes]:
         """See `relp_sae.patching.Engine`."""
-        return engines["packed"](None).changes(self.run, interventions)
+        return engines["packed"]().changes(self.run, interventions)

@@ -64,7 +64,7 @@ def take_turns(ways: Sequence[Way], rounds: int) -> list[Timed]:
         rates: dict[LanguageModel, list[float]] = {}
         for one in seen if turn % 2 == 0 else seen[::-1]:
             model = one.way.model
-            rows = gemm_rows(one.way.run, model)
+            rows = gemm_rows(one.way.run)
             measured = rates.setdefault(model, [])
             measured.append(gemm_rate(model, rows))
             seconds, one.effects = timed(one.way.effects)
@@ -75,6 +75,6 @@ def take_turns(ways: Sequence[Way], rounds: int) -> list[Timed]:
     return seen
 
 
-def gemm_rows(run: rs.PairedRun, model: LanguageModel) -> int:
+def gemm_rows(run: rs.PairedRun) -> int:
     """The most rows that a batch of the packed engine has."""
-    return longest_batch(model, max(len(pair.clean_ids) for pair in run.pairs))
+    return longest_batch(run, max(len(pair.clean_ids) for pair in run.pairs))

@@ -96,7 +96,7 @@ def test_what_the_gradient_misses_is_curvature(run):
     change = Change(scale=0.05)
     gradient = rs.attribute(run, "gradient")
     rows = np.arange(len(run.units))
-    effect = step_effects(run, rows, change, engines["packed"](None)) / change.scale
+    effect = step_effects(run, rows, change, engines["packed"]()) / change.scale
     feature = ~run.units.is_error
     assert np.corrcoef(gradient.score[feature], effect[feature])[0, 1] > 0.995
     torch.testing.assert_close(

@@ -174,7 +174,7 @@ def test_sets_of_units_hold_them_too(run):
     """A curve's last point moves all of a site's units: x itself, with later errors held."""
     pair = run.kept[0]
     scores = {"any": np.arange(float(len(run.units_of(pair))))}
-    curves = pair_curves(run, pair, scores, engines["reference"](None))
+    curves = pair_curves(run, pair, scores, engines["reference"]())
     errors, seen = errors_of(run, pair, "corrupted"), run.activations[pair]
 
     def change(site, read, _x):

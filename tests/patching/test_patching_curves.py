@@ -23,7 +23,7 @@ def rankings_of(run, pair, *labels):
 
 
 def curves_of(run, pair, rankings, engine=None):
-    return pair_curves(run, pair, rankings, engine or engines["packed"](None))
+    return pair_curves(run, pair, rankings, engine or engines["packed"]())
 
 
 def share(frame):
@@ -116,7 +116,7 @@ def test_necessity_is_the_mirror_of_sufficiency_on_the_stream(tiny_run):
         frame = curves_of(run, pair, rankings)
         part = frame[(frame.order == "signed") & (frame.direction == "necessity")]
         others = ~top_sets(rankings["any"], "signed", part.k.to_numpy())
-        sets = UnitSets(run, pair, run.sites[0], engines["packed"](None))
+        sets = UnitSets(run, pair, run.sites[0], engines["packed"]())
         np.testing.assert_allclose(part.metric, sets.metric(others), rtol=0, atol=1e-9)
 
 

@@ -28,8 +28,8 @@ LENGTHS = ((6, (2, 4)), (3, (2,)), (6, (0,)), (9, (7,)))
 
 
 def assert_engines_agree(run, interventions, dtype):
-    packed = engines["packed"](None).changes(run, interventions)
-    reference = engines["reference"](None).changes(run, interventions)
+    packed = engines["packed"]().changes(run, interventions)
+    reference = engines["reference"]().changes(run, interventions)
     # An effect is a difference of logits, whose rounding does not shrink with it.
     largest = max(0.1, *(np.abs(one).max() for one in reference))
     for one, other in zip(packed, reference, strict=True):

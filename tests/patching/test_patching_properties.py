@@ -47,7 +47,7 @@ def test_all_units_at_once_replace_x(tiny_run, family, kind):
     site = Site(1, kind)
     run = tiny_run(family, site, pairs=((6, (5,)),))
     (pair,) = run.pairs
-    sets = UnitSets(run, 0, site, engines["packed"](None))
+    sets = UnitSets(run, 0, site, engines["packed"]())
     (moved_at_once,) = sets.metric(np.ones((1, len(sets)), bool))
     clean, _ = read_sites(run.model, [site], torch.tensor([pair.clean_ids]))
     with at_sites(run.model, {site: lambda x: clean[site] - x}):

@@ -31,7 +31,7 @@ def random_members(sets, count, seed=0):
 
 def sets_of(run, pair=0, *, engine=None, from_clean=False):
     (site,) = run.sites
-    return UnitSets(run, pair, site, engine or engines["packed"](None), from_clean)
+    return UnitSets(run, pair, site, engine or engines["packed"](), from_clean)
 
 
 @pytest.mark.parametrize("from_clean", [False, True], ids=["sufficiency", "necessity"])
@@ -162,7 +162,7 @@ def test_bfloat16_is_refused(make_run, load_tiny):
     with pytest.raises(InputError, match="Use float32 or float64"):
         sets_of(run)
     with pytest.raises(InputError, match="Use float32 or float64"):
-        scaled_effects(run, np.arange(1), (1.0,), engines["packed"](None))
+        scaled_effects(run, np.arange(1), (1.0,), engines["packed"]())
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def test_a_site_without_units_has_no_effect(silent_site_run, name):
 
 
 def test_tables_of_a_site_without_units(silent_site_run):
-    run, engine = silent_site_run, engines["packed"](None)
+    run, engine = silent_site_run, engines["packed"]()
     pair = run.kept[0]
     scores = {"any": np.arange(len(run.units_of(pair)), dtype=float)}
     curves = pair_curves(run, pair, scores, engine)

@@ -23,7 +23,7 @@ SITES = Site(1, "resid_pre"), Site(2, "mlp_out")
 
 def scaled(run, pair, *scales):
     rows = np.flatnonzero(run.units.pair == pair)
-    return scaled_effects(run, rows, scales, engines["packed"](None))
+    return scaled_effects(run, rows, scales, engines["packed"]())
 
 
 def test_scale_one_is_the_denoising_effect(tiny_run, family):
@@ -93,7 +93,7 @@ def estimates_of(run, pair, *labels):
 
 
 def drawn_sets(run, pair, estimates, sizes=(1, 4, 0), seed=0):
-    return set_effects(run, pair, estimates, sizes, seed, engines["packed"](None))
+    return set_effects(run, pair, estimates, sizes, seed, engines["packed"]())
 
 
 def test_one_row_for_each_set_and_estimate(tiny_run):
@@ -159,7 +159,7 @@ def test_the_sets_are_drawn_by_seed_pair_site_and_size(tiny_run):
 
 def test_the_count_of_sets_can_be_chosen(tiny_run):
     run = tiny_run("gpt2", SITES[0])
-    sets = UnitSets(run, 1, SITES[0], engines["packed"](None))
+    sets = UnitSets(run, 1, SITES[0], engines["packed"]())
     estimate = {"any": np.ones(len(sets))}
     frame = site_set_effects(sets, estimate, (4,), seed=0, count=7)
     assert frame["set"].tolist() == list(range(7))

@@ -132,8 +132,8 @@ EngineOption = Annotated[
 Memory = Annotated[
     str | None,
     Option(
-        help="Memory for what a batch of patched runs makes, such as 2GB. Default: a quarter of "
-        "what the device has available."
+        help="Memory for all that is made of the model and the SAEs, beside their own weights, "
+        "such as 2GB. Default: a quarter of what the device has available."
     ),
 ]
 Bootstrap = Annotated[int, Option(min=100, help="Bootstrap resamples of the pairs.")]

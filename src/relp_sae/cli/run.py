@@ -250,8 +250,8 @@ def _execute(
 
     from relp_sae.cli.terminal import progress
     from relp_sae.experiment import run_experiment
-    from relp_sae.patching import parse_memory
     from relp_sae.records import RunConfig
+    from relp_sae.run.memory import parse_memory
 
     config = RunConfig.model_validate(
         {"bootstrap": 2000, **settings}

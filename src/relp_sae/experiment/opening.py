@@ -88,13 +88,14 @@ def _load(config: RunConfig) -> tuple[PairedRun, tuple[BadLine, ...]]:
         metric,
         allow_other_model=config.allow_other_model,
         error_term=config.error_term,
+        memory=config.memory,
     )
     require_errors_held(config.methods, run)
     assert run.kept  # measures every pair; raises where the model gets none right
     if _intervenes(config):  # a budget that is too small is known before anything is measured
         longest = max(len(run.pairs[pair].clean_ids) for pair in run.kept)
-        longest_batch(model, longest, config.memory)
-        patching.require_errors_held(engines[config.engine](config.memory), run)
+        longest_batch(run, longest)
+        patching.require_errors_held(engines[config.engine](), run)
     return run, task.dropped
 
 

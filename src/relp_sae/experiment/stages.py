@@ -48,7 +48,7 @@ class Experiment:
         self, config: RunConfig, folder: RunFolder, run: PairedRun, progress: Progress
     ) -> None:
         self.config, self.folder, self.run, self.progress = config, folder, run, progress
-        engine = engines[config.engine](config.memory)
+        engine = engines[config.engine]()
         self.measuring = Measuring(engine, config.permutations, config.tolerance, config.seed)
 
     def execute(self, bad_lines: tuple[BadLine, ...] = ()) -> RunFolder:

@@ -1,13 +1,9 @@
-"""How much memory a device has to give, and how much of it work that is batched may take."""
+"""How much memory a device has to give, and how much a model's passes take."""
 
 import psutil
 import torch
 
-SHARE = 0.25
-"""The budget, by default: of the memory that is available when a batch is planned."""
-
-WEIGHTS = 0.25
-"""Of the budget: weights laid out for the processor (products.py)."""
+from relp_sae.models.language_model import LanguageModel
 
 
 def available_memory(device: torch.device) -> int:
@@ -17,9 +13,25 @@ def available_memory(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
-def budget_of(device: torch.device, memory: int | None) -> int:
-    """``memory``, and by default a share of what the device has available, in bytes."""
-    return int(SHARE * available_memory(device)) if memory is None else memory
+def row_bytes(model: LanguageModel, length: int) -> int:
+    """Bytes that a block makes of one row (token) at most, in prompts of ``length`` tokens.
+
+    The stream and copies of it (input, norm, residual, queries, keys, values, outputs), the widest
+    layer's output four times (gate, up, activation, product), and the attention scores of every
+    head four times (two parts, joined, normalised). docs/engine.md has the formula.
+    """
+    widest = max(weight.shape[0] for weight in model.blocks[0].parameters() if weight.ndim == 2)
+    widest = max(widest, *(w.shape[1] for w in model.blocks[0].parameters() if w.ndim == 2))
+    numbers = 10 * model.d_model + 4 * widest + 4 * model.config.num_attention_heads * length
+    return numbers * max(4, torch.finfo(model.dtype).bits // 8)
+
+
+def key_bytes(model: LanguageModel, heads: int | None = None) -> int:
+    """Bytes of a token's keys and values in one block, by default of as many heads as have some."""
+    of_queries = model.config.num_attention_heads
+    d_head = getattr(model.config, "head_dim", None) or model.d_model // of_queries
+    with_keys = getattr(model.config, "num_key_value_heads", None) or of_queries
+    return 2 * (heads or with_keys) * d_head * model.dtype.itemsize
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from transformers.pytorch_utils import Conv1D
 
 from relp_sae.models.language_model import LanguageModel
-from relp_sae.models.memory import WEIGHTS, budget_of, out_of_memory
+from relp_sae.models.memory import out_of_memory
 
 
 class _LaidOut(NamedTuple):
@@ -28,13 +28,12 @@ class _LaidOut(NamedTuple):
 class Products:
     """Makes a model's linear layers multiply faster for a while, and keeps the laid out weights.
 
-    ``memory`` is the budget in bytes of which the copies take their share; None: found
-    automatically. Where it has no room for them each product lays its weight out anew, which
-    costs a few per cent.
+    The copies take at most ``limit`` bytes. Where that has no room for them each product lays its
+    weight out anew, which costs a few per cent.
     """
 
-    def __init__(self, memory: int | None) -> None:
-        self._memory = memory
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._laid_out: WeakKeyDictionary[nn.Module, _LaidOut] = WeakKeyDictionary()
 
     @contextmanager
@@ -48,7 +47,7 @@ class Products:
         is changed.
         """
         layers = _linear_layers(model, blocks) if _has_onednn(model) else []
-        self._lay_out(layers, model.device, backward)
+        self._lay_out(layers, backward)
         with ExitStack() as undo:
             for layer in layers:
                 weight = _weight(layer)
@@ -57,8 +56,8 @@ class Products:
                 undo.callback(delattr, layer, "forward")
             yield
 
-    def _lay_out(self, layers: list[nn.Module], device: torch.device, backward: bool) -> None:
-        """Copy the layers' weights, if the budget has room for all of them."""
+    def _lay_out(self, layers: list[nn.Module], backward: bool) -> None:
+        """Copy the layers' weights, if there is room for all of them."""
         for layer in list(self._laid_out):
             kept = self._laid_out[layer]
             if kept.of != _state(layer) or (backward and kept.transposed is None):
@@ -66,9 +65,7 @@ class Products:
         new = [layer for layer in layers if layer not in self._laid_out]
         copies = 2 if backward else 1
         held = sum(w.nbytes for kept in self._laid_out.values() for w in kept[:2] if w is not None)
-        if copies * sum(_weight(layer).nbytes for layer in new) + held > WEIGHTS * budget_of(
-            device, self._memory
-        ):
+        if copies * sum(_weight(layer).nbytes for layer in new) + held > self._limit:
             return
         try:
             for layer in new:

@@ -9,7 +9,7 @@ from typing import Any
 
 from relp_sae.patching.curves import circuit_curves, pair_curves, scores_of_pair
 from relp_sae.patching.engine import Engine, engines, require_errors_held
-from relp_sae.patching.memory import longest_batch, parse_memory
+from relp_sae.patching.memory import longest_batch
 from relp_sae.patching.single_units import Change, step_effects
 from relp_sae.patching.sweep import scaled_effects, set_effects
 from relp_sae.patching.truth import (
@@ -38,7 +38,6 @@ __all__ = [
     "in_shards",
     "longest_batch",
     "pair_curves",
-    "parse_memory",
     "patch",
     "require_errors_held",
     "require_precision",
@@ -56,23 +55,21 @@ def patch(
     truth: str,
     *,
     engine: str = "packed",
-    memory: str | int | None = None,
     progress: Callable[[Shards], Iterable[UnitRows]] = iter,
     **settings: Any,
 ) -> FeatureScores:
     """Measure the effect of every unit of every kept pair by intervening.
 
-    ``memory`` ("2GB", or bytes) is the budget for what a batch makes, found automatically by
-    default. ``progress`` sees the shards of units pass. ``settings`` are those of `Measuring` for a
-    sampled truth: ``permutations``, ``tolerance`` and ``seed``.
+    ``progress`` sees the shards of units pass. ``settings`` are those of `Measuring` for a sampled
+    truth: ``permutations``, ``tolerance`` and ``seed``.
 
     Raises:
-        InputError: unknown truth or engine, a setting out of range, a budget too small for one
-            unit, or a model in bfloat16.
+        InputError: unknown truth or engine, a setting out of range, a run whose memory is too
+            small for one unit, or a model in bfloat16.
     """
     require_precision(run.model.dtype)
     chosen = truths[truth]
-    measuring = Measuring(engines[engine](parse_memory(memory)), **settings)
+    measuring = Measuring(engines[engine](), **settings)
     pieces = [chosen.effects(run, rows, measuring) for rows in progress(shards(run, chosen))]
     effects, errors = [one.effect for one in pieces], [one.stderr for one in pieces]
     return run.scores("truth", truth, chosen.base, effects, errors)

@@ -9,7 +9,6 @@ from jaxtyping import Float, Int
 
 from relp_sae.errors import InputError
 from relp_sae.patching.engine import Engine, engines
-from relp_sae.patching.memory import parse_memory
 from relp_sae.patching.sets import Members, UnitSets, sets_at_sites
 from relp_sae.records import FeatureScores
 from relp_sae.run import PairedRun
@@ -23,12 +22,11 @@ def circuit_curves(
     scores: Sequence[FeatureScores],
     *,
     engine: str = "packed",
-    memory: str | int | None = None,
 ) -> pd.DataFrame:
     """The circuit curves of every kept pair, of estimates and truths alike, by their labels.
 
-    ``scores`` are of the units of ``run``; ``engine`` and ``memory`` as for ``patch``. The columns
-    are those of `site_curves`.
+    ``scores`` are of the units of ``run``; ``engine`` as for ``patch``. The columns are those of
+    `site_curves`.
 
     Raises:
         InputError: no scores, scores of other units, an unknown engine, a model in bfloat16.
@@ -40,7 +38,7 @@ def circuit_curves(
             f"Circuit curves need scores of this run's units; got {got}. Make them with "
             "attribute(run, ...) or patch(run, ...)."
         )
-    chosen = engines[engine](parse_memory(memory))
+    chosen = engines[engine]()
     frames = [pair_curves(run, pair, scores_of_pair(scores, pair), chosen) for pair in run.kept]
     return pd.concat(frames, ignore_index=True)
 

@@ -26,7 +26,7 @@ class Engine(Protocol):
         to every run cancels.
 
         Raises:
-            InputError: the memory budget does not hold a single run, or error terms are to be held
+            InputError: the run's memory does not hold a single run, or error terms are to be held
                 (``run.held``) and the engine cannot.
             RunError: the engine does not compute what the model does.
         """
@@ -49,5 +49,5 @@ def require_errors_held(engine: Engine, run: PairedRun) -> None:
         )
 
 
-engines: Registry[Callable[[int | None], Engine]] = Registry("engine", "relp_sae.patching")
-"""Name -> an engine made for a memory budget in bytes; None: found automatically."""
+engines: Registry[Callable[[], Engine]] = Registry("engine", "relp_sae.patching")
+"""Name -> a new engine."""

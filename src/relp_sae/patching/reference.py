@@ -23,9 +23,6 @@ class ReferenceEngine:
 
     holds_errors = True
 
-    def __init__(self, memory: int | None = None) -> None:
-        self.memory = memory
-
     def changes(self, run: PairedRun, interventions: Sequence[Interventions]) -> list[Changes]:
         """See `Engine`."""
         return [self._changes(run, one) for one in interventions]
@@ -33,7 +30,7 @@ class ReferenceEngine:
     def _changes(self, run: PairedRun, one: Interventions) -> Changes:
         length = len(run.pairs[one.pair].clean_ids)
         found = torch.zeros(len(one.starts), dtype=torch.float64)
-        batch = max(1, longest_batch(run.model, length, self.memory) // length - 1)
+        batch = max(1, longest_batch(run, length) // length - 1)
         for start in one.starts[one.starts < length].unique().tolist():
             for rows in (one.starts == start).nonzero()[:, 0].split(batch):
                 found[rows] = self._batch(run, one, start, rows)

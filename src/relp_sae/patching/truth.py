@@ -31,7 +31,7 @@ class Measuring:
         InputError: a setting out of range.
     """
 
-    engine: Engine = field(default_factory=lambda: engines["packed"](None))
+    engine: Engine = field(default_factory=lambda: engines["packed"]())
     permutations: int = 16
     tolerance: float = 0.1
     seed: int = 0

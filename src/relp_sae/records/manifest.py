@@ -36,7 +36,7 @@ class RunConfig(_Record):
     device: str
     dtype: str
     engine: str = "packed"
-    memory: int | None = Field(default=None, ge=1)  # bytes for a batch; None: found automatically
+    memory: int | None = Field(default=None, ge=1)  # bytes beside the weights; None: found
     bootstrap: int = Field(ge=100)
     skip_bad: bool = False
     permutations: int = Field(default=16, ge=4)  # the most per pair and site, for shapley

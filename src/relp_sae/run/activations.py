@@ -13,9 +13,6 @@ from relp_sae.run.batches import batches
 from relp_sae.run.measurement import PairActivations, measure_pairs
 from relp_sae.run.recent import Recent
 
-ACTIVATION_BYTES = 2**29
-"""How much of the activations is kept: 512 MiB, or one batch of pairs where that is more."""
-
 Context = tuple[int, bool]
 """A pair, and whether it is the clean prompt of its two."""
 
@@ -25,17 +22,23 @@ class Activations:
 
     Pairs are run in ``batches`` of indices, which do not depend on what was asked for before, so
     that what was dropped comes back bit for bit. ``place`` says each pair's batch, and where in it.
+    Kept are at most ``limit`` bytes, or one batch where that is more.
 
     Raises:
         InputError: at a request, when the model's metric is not a finite number.
     """
 
     def __init__(
-        self, model: LanguageModel, metric: Metric, sites: list[Site], pairs: Sequence[PromptPair]
+        self,
+        model: LanguageModel,
+        metric: Metric,
+        sites: list[Site],
+        pairs: Sequence[PromptPair],
+        limit: int,
     ) -> None:
         token = sum(model.width(site) for site in sites) * model.dtype.itemsize  # bytes
         # Half of what is kept, so that no batch is dropped while its neighbours are gone through.
-        self.batches = together = batches(pairs, ACTIVATION_BYTES // 2 // token)
+        self.batches = together = batches(pairs, limit // 2 // token)
         self.sites, self._length = sites, len(pairs)
         self.place = {
             pair: (batch, row)
@@ -46,7 +49,7 @@ class Activations:
         def measure(batch: int) -> list[PairActivations]:
             return measure_pairs(model, metric, sites, [pairs[i] for i in together[batch]])
 
-        self._measured = Recent(measure, _nbytes, ACTIVATION_BYTES)
+        self._measured = Recent(measure, _nbytes, limit)
 
     def __len__(self) -> int:
         return self._length

@@ -23,14 +23,12 @@ from relp_sae.records import (
 from relp_sae.records.scores import Base, Kind
 from relp_sae.run.activations import Activations
 from relp_sae.run.measurement import PairBehaviour, answers_and_foils
+from relp_sae.run.memory import ACTIVATIONS, PREFIXES, STEPS, WEIGHTS, budget_of
 from relp_sae.run.prefixes import Prefixes
 from relp_sae.run.recent import Recent
 from relp_sae.run.steps import PairSteps, Seen, pair_steps
 from relp_sae.saes import Dictionary, error_terms, require_fit, require_same_model
 from relp_sae.tensors import Logits, PerExample, Tokens
-
-STEP_BYTES = 2**29
-"""How much of the steps is kept: 512 MiB, or one pair's where that is more."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,9 @@ class PairedRun:
     Pairs that the model gets wrong (the foil's logit is above the answer's on the clean prompt)
     are measured but dropped. ``allow_other_model`` is for SAEs that were trained on another model
     and are carried over on purpose. ``error_term`` names what becomes of the error terms of later
-    SAEs when a unit is changed (see ``saes.error_term``).
+    SAEs when a unit is changed (see ``saes.error_term``). ``memory`` bounds, in bytes, what is made
+    of the model and the SAEs, beside their own weights; by default it is a quarter of what the
+    device has available. docs/engine.md says what it is spent on.
 
     Raises:
         InputError: no dictionary or pair, a dictionary that does not fit the model or was trained
@@ -54,6 +54,7 @@ class PairedRun:
     metric: Metric
     allow_other_model: bool = False
     error_term: str = "pass-through"
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         if not self.dictionaries or not self.pairs:
@@ -84,6 +85,14 @@ class PairedRun:
                 f"{pair.clean!r} has {largest}."
             )
 
+    @cached_property
+    def budget(self) -> int:
+        """How many bytes the run may take beside the weights."""
+        return budget_of(self.model.device, self.memory)
+
+    def _share(self, share: float) -> int:
+        return int(share * self.budget)
+
     @property
     def sites(self) -> list[Site]:
         """The sites of the units, in the order of the forward pass."""
@@ -110,18 +119,19 @@ class PairedRun:
 
         Only the last ones asked for are in memory; the others are run again.
         """
-        return Activations(self.model, self.metric, self.recorded, self.pairs)
+        limit = self._share(ACTIVATIONS)
+        return Activations(self.model, self.metric, self.recorded, self.pairs, limit)
 
     @cached_property
     def products(self) -> Products:
-        """The model's weights laid out for passes forward and backward."""
-        return Products(None)
+        """The model's weights laid out for the processor."""
+        return Products(self._share(WEIGHTS))
 
     @cached_property
     def prefixes(self) -> Prefixes:
         """What passes over the changed positions of pairs read of those before."""
-        first = self.recorded[0].layer
-        return Prefixes(self.model, self.products, self.pairs, self.activations, first)
+        first, limit = self.recorded[0].layer, self._share(PREFIXES)
+        return Prefixes(self.model, self.products, self.pairs, self.activations, first, limit)
 
     @cached_property
     def behaviours(self) -> list[PairBehaviour]:
@@ -167,7 +177,7 @@ class PairedRun:
                 for one in dictionaries
             ]
 
-        return Recent(make, lambda steps: sum(one.nbytes for one in steps), STEP_BYTES)
+        return Recent(make, lambda steps: sum(one.nbytes for one in steps), self._share(STEPS))
 
     def units_of(self, pair: int) -> Units:
         """The units of one pair: (site, position, feature), error units last at each position."""

@@ -15,9 +15,6 @@ from relp_sae.records import PromptPair
 from relp_sae.run.activations import Activations
 from relp_sae.run.recent import Recent
 
-PREFIX_BYTES = 2**28
-"""How much of the prefixes is kept: 256 MiB, or one batch of pairs where that is more."""
-
 KeysValues = tuple[Float[Tensor, "kv pos d_head"], Float[Tensor, "kv pos d_head"]]
 
 
@@ -32,7 +29,8 @@ class _Prefix:
 class Prefixes:
     """Keys and values, from block ``first`` on, before the first changed token of each pair.
 
-    Up to there its two runs are one, and so are all runs that a method makes of them.
+    Up to there its two runs are one, and so are all runs that a method makes of them. Kept are at
+    most ``limit`` bytes, or one batch of pairs where that is more.
     """
 
     def __init__(
@@ -42,6 +40,7 @@ class Prefixes:
         pairs: Sequence[PromptPair],
         activations: Activations,
         first: int,
+        limit: int,
     ) -> None:
         self._pairs, self._place = pairs, activations.place
 
@@ -64,7 +63,7 @@ class Prefixes:
                 for row, end in enumerate(ends)
             ]
 
-        self._made = Recent(make, _nbytes, PREFIX_BYTES)
+        self._made = Recent(make, _nbytes, limit)
 
     def find(self, pairs: Sequence[int]) -> None:
         """Have what is known of these pairs made now; what memory has no room for comes again."""

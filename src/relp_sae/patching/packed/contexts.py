@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from relp_sae.models import LanguageModel
-from relp_sae.models.memory import budget_of
+from relp_sae.models.memory import key_bytes
 from relp_sae.patching.interventions import Interventions
-from relp_sae.patching.memory import PROMPTS, prompt_bytes
 from relp_sae.patching.packed.groups import entry_of
+from relp_sae.run import PairedRun
 from relp_sae.run.activations import Context
+from relp_sae.run.memory import PROMPTS
 
 InContext = tuple[Context, list[tuple[int, Interventions]]]
 """A prompt, and its interventions with their places among all."""
@@ -28,11 +28,12 @@ def entered(interventions: Iterable[Interventions]) -> set[int]:
 
 
 def in_memory(
-    model: LanguageModel, contexts: Sequence[InContext], longest: int, memory: int | None
+    run: PairedRun, contexts: Sequence[InContext], longest: int
 ) -> Iterator[list[InContext]]:
     """The prompts, as many at a time as the budget has room for, and at least one."""
     blocks = entered(one for _, mine in contexts for _, one in mine)
-    one = prompt_bytes(model, longest, model.n_layers - min(blocks), len(blocks))
-    size = max(1, int(PROMPTS * budget_of(model.device, memory)) // max(one, 1))
+    keys_values = (run.model.n_layers - min(blocks)) * key_bytes(run.model)
+    streams = len(blocks) * run.model.d_model * run.model.dtype.itemsize
+    size = max(1, int(PROMPTS * run.budget) // (longest * (keys_values + streams)))
     for start in range(0, len(contexts), size):
         yield list(contexts[start : start + size])

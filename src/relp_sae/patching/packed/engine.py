@@ -14,7 +14,6 @@ from relp_sae.errors import RunError
 from relp_sae.models import LanguageModel
 from relp_sae.models.family import Role
 from relp_sae.models.memory import out_of_memory
-from relp_sae.models.products import Products
 from relp_sae.patching.engine import Changes, engines, require_errors_held
 from relp_sae.patching.interventions import Interventions
 from relp_sae.patching.memory import longest_batch
@@ -37,14 +36,11 @@ log = logging.getLogger("relp_sae")
 class PackedEngine:
     """Runs start where their change enters, and are packed into one product for each weight.
 
-    ``memory`` is the budget in bytes; see ``patching.memory`` for what it is spent on. If the
-    device runs out of memory all the same, packs are halved from there on.
+    If the device runs out of memory within the run's budget, packs are halved from there on.
     """
 
-    def __init__(self, memory: int | None = None) -> None:
-        self.memory = memory
+    def __init__(self) -> None:
         self.most_rows: int | None = None  # once the memory ran out
-        self._products = Products(memory)
 
     @torch.no_grad()
     def changes(self, run: PairedRun, interventions: Sequence[Interventions]) -> list[Changes]:
@@ -52,16 +48,16 @@ class PackedEngine:
         require_errors_held(self, run)
         found = [torch.zeros(len(one.starts), dtype=torch.float64) for one in interventions]
         longest = max(len(run.pairs[one.pair].clean_ids) for one in interventions)
-        limit = longest_batch(run.model, longest, self.memory)
+        limit = longest_batch(run, longest)
         first = min(entry_of(one.site).block for one in interventions)
-        waiting = deque(in_memory(run.model, by_context(interventions), longest, self.memory))
+        waiting = deque(in_memory(run, by_context(interventions), longest))
         while waiting:
             together = waiting.popleft()
             rows = min(limit, self.most_rows or limit)
             groups = _unless_out_of_memory(lambda t=together, r=rows: self._groups(run, t, r))
             if groups is not None:
                 with (
-                    self._products.faster(run.model, slice(first, None)),
+                    run.products.faster(run.model, slice(first, None)),
                     _packed_attention(run.model) as attention,
                 ):
                     self._measure(run, attention, groups, rows, found)
@@ -79,7 +75,7 @@ class PackedEngine:
         """All runs of some prompts to be computed, the unchanged run of each prompt first."""
         blocks = {block for _, mine in together for block in entered(one for _, one in mine)}
         contexts = [context for context, _ in together]
-        prompts = unchanged_prompts(run, contexts, blocks, rows, self._products)
+        prompts = unchanged_prompts(run, contexts, blocks, rows)
         found: list[Group] = []
         for context, mine in together:
             groups = [

@@ -10,7 +10,6 @@ from torch import Tensor
 from relp_sae.errors import RunError
 from relp_sae.models import AttentionCall, record_prompts
 from relp_sae.models.longrope import longrope_limit
-from relp_sae.models.products import Products
 from relp_sae.patching.packed.attend import attend, constants
 from relp_sae.run import PairedRun
 from relp_sae.run.activations import Context
@@ -40,7 +39,6 @@ def unchanged_prompts(
     contexts: Sequence[Context],
     blocks: Iterable[int],
     most_rows: int,
-    products: Products,
 ) -> dict[Context, Prompt]:
     """Run prompts unchanged, those of one length together, at most ``most_rows`` tokens at once.
 
@@ -64,7 +62,7 @@ def unchanged_prompts(
             tokens = torch.tensor([one for _, one in some], device=run.model.device)
             # What the run has dropped of it is measured again, by the model as it is.
             entering = run.activations.entering(wanted[0], [context for context, _ in some])
-            with products.faster(run.model, slice(wanted[0], None)):
+            with run.products.faster(run.model, slice(wanted[0], None)):
                 stream, met = record_prompts(
                     run.model, tokens, wanted, entering, _require_described
                 )

@@ -1,0 +1,41 @@
+"""What a run's memory is spent on, in shares of its budget that sum to one."""
+
+import torch
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+from relp_sae.errors import InputError
+from relp_sae.models.memory import available_memory
+
+AVAILABLE = 0.25
+"""The budget by default, of what the device has available."""
+
+BATCH = 0.375
+"""What a pass makes of its rows: a pack of patched runs, or a batch of an estimate's."""
+
+WEIGHTS = 0.25
+"""Weights laid out for the processor (models/products.py)."""
+
+PROMPTS, ACTIVATIONS = 0.125, 0.125
+"""What the packed engine keeps of unchanged prompts, and the run of its pairs' activations."""
+
+STEPS, PREFIXES = 0.0625, 0.0625
+"""Steps, and what passes over the changed positions read of those before (run/prefixes.py)."""
+
+
+def budget_of(device: torch.device, memory: int | None) -> int:
+    """``memory``, and by default a share of what the device has available, in bytes."""
+    return int(AVAILABLE * available_memory(device)) if memory is None else memory
+
+
+def parse_memory(memory: str | int | None) -> int | None:
+    """A budget in bytes: "2GB", "500 MiB", or a number of bytes; None stays None.
+
+    Raises:
+        InputError: not a size.
+    """
+    try:
+        return None if memory is None else int(TypeAdapter(ByteSize).validate_python(memory))
+    except ValidationError as error:
+        raise InputError(
+            f"Cannot read the memory budget '{memory}'. Expected a size such as 2GB or 500MB."
+        ) from error
