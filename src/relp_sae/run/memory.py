@@ -1,4 +1,7 @@
-"""What a run's memory is spent on, in shares of its budget that sum to one."""
+"""What a run's memory is spent on, in shares of its budget.
+
+They sum to 7/8. The rest is for what is small and for the gaps that an allocator leaves.
+"""
 
 import torch
 from pydantic import ByteSize, TypeAdapter, ValidationError
@@ -9,17 +12,18 @@ from relp_sae.models.memory import available_memory
 AVAILABLE = 0.25
 """The budget by default, of what the device has available."""
 
-BATCH = 0.375
+BATCH = 0.3125
 """What a pass makes of its rows: a pack of patched runs, or a batch of an estimate's."""
 
 WEIGHTS = 0.25
 """Weights laid out for the processor (models/products.py)."""
 
-PROMPTS, ACTIVATIONS = 0.125, 0.125
-"""What the packed engine keeps of unchanged prompts, and the run of its pairs' activations."""
+ACTIVATIONS = 0.125
+"""The activations of pairs at the sites (activations.py)."""
 
-STEPS, PREFIXES = 0.0625, 0.0625
-"""Steps, and what passes over the changed positions read of those before (run/prefixes.py)."""
+STEPS, PREFIXES, PROMPTS = 0.0625, 0.0625, 0.0625
+"""The steps of pairs; what passes over their changed positions read of those before
+(prefixes.py); and what the packed engine keeps of unchanged prompts."""
 
 
 def budget_of(device: torch.device, memory: int | None) -> int:

@@ -61,6 +61,7 @@ class PackedEngine:
                     _packed_attention(run.model) as attention,
                 ):
                     self._measure(run, attention, groups, rows, found)
+                del groups  # before the next prompts are run
             elif len(together) > 1:
                 half = len(together) // 2
                 waiting.extendleft([together[half:], together[:half]])
