@@ -72,7 +72,7 @@ def test_layers_from_a_block_on_are_replaced_for_a_while(family, load_tiny):
         [part for part in block.modules() if type(part) in (nn.Linear, Conv1D)]
         for block in model.blocks
     ]
-    with Products(None).faster(model, slice(1, None)):
+    with Products(10**9).faster(model, slice(1, None)):
         assert not any("forward" in vars(part) for part in replaced[0])
         assert replaced[1]
         assert all("forward" in vars(part) for part in replaced[1])
@@ -80,13 +80,13 @@ def test_layers_from_a_block_on_are_replaced_for_a_while(family, load_tiny):
 
 
 def test_float64_and_layers_that_something_took_over_are_left_alone(load_tiny):
-    with Products(None).faster(model := load_tiny("llama", "float64"), slice(None)):
+    with Products(10**9).faster(model := load_tiny("llama", "float64"), slice(None)):
         assert not any("forward" in vars(part) for part in model.hf.modules())
     model = load_tiny("llama", "float32")
     part = next(part for part in model.blocks[0].modules() if type(part) is nn.Linear)
     part.forward = taken_over = lambda x: x
     try:
-        with Products(None).faster(model, slice(None)):
+        with Products(10**9).faster(model, slice(None)):
             assert part.forward is taken_over
         assert part.forward is taken_over
     finally:
@@ -97,9 +97,9 @@ def test_float64_and_layers_that_something_took_over_are_left_alone(load_tiny):
 def test_weights_are_laid_out_once_and_within_the_budget(load_tiny, backward, copies):
     model = load_tiny("llama", "float32")
     block = sum(x.weight.nbytes for x in model.blocks[0].modules() if type(x) is nn.Linear)
-    least = 4 * copies * 2 * block
-    for memory, layers in ((least, 2 * block), (least - 1, 0)):
-        products = Products(memory)
+    least = copies * 2 * block
+    for limit, layers in ((least, 2 * block), (least - 1, 0)):
+        products = Products(limit)
         for _ in range(2):
             with products.faster(model, slice(model.n_layers - 2, None), backward=backward):
                 pass
@@ -108,7 +108,7 @@ def test_weights_are_laid_out_once_and_within_the_budget(load_tiny, backward, co
 
 def test_what_was_laid_out_for_a_forward_pass_gets_its_slope_when_it_is_needed(load_tiny):
     model = load_tiny("llama", "float32")
-    products, layer = Products(None), model.in_block(0, "mlp.down_proj")
+    products, layer = Products(10**9), model.in_block(0, "mlp.down_proj")
     with products.faster(model, slice(None)):
         pass
     assert products._laid_out[layer].transposed is None
@@ -122,7 +122,7 @@ def test_what_was_laid_out_for_a_forward_pass_gets_its_slope_when_it_is_needed(l
 def test_a_weight_that_changed_is_laid_out_anew(load_tiny):
     model = load_tiny("llama", "float32")
     layer = model.in_block(0, "mlp.down_proj")
-    x, products = torch.randn(1, 5, layer.in_features), Products(None)
+    x, products = torch.randn(1, 5, layer.in_features), Products(10**9)
     try:
         for factor in (2.0, 0.5):
             with products.faster(model, slice(None)):

@@ -1,6 +1,7 @@
 """The packed engine's memory: its budget, what it keeps, and what it does when none is left."""
 
 import logging
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,14 +9,16 @@ import pytest
 import torch
 
 from relp_sae.errors import InputError, RunError
+from relp_sae.models.memory import row_bytes
 from relp_sae.patching import Measuring, engines, patch, truths
-from relp_sae.patching.memory import longest_batch, parse_memory, row_bytes
+from relp_sae.patching.memory import longest_batch
 from relp_sae.patching.packed import PackedEngine, prompts
 from relp_sae.patching.packed import engine as packed_engine
 from relp_sae.patching.packed.attention import PackedAttention
 from relp_sae.patching.packed.prompts import unchanged_prompts
 from relp_sae.records import Site
-from relp_sae.run import activations
+from relp_sae.run import memory as shares
+from relp_sae.run.memory import BATCH, PROMPTS, parse_memory
 
 
 def test_sizes_are_read():
@@ -28,17 +31,24 @@ def test_sizes_are_read():
 
 def test_a_budget_too_small_for_one_unit_names_what_is_needed(tiny_run):
     run = tiny_run("gpt2", Site(1, "resid_pre"), pairs=((8, (2,)),))
-    needed = 2 * 2 * 8 * row_bytes(run.model, 8)
+    needed = math.ceil(2 * 8 * row_bytes(run.model, 8) / BATCH)
     for engine in engines:
-        with pytest.raises(InputError, match=f"needs {needed / 1e6:.1f} MB. Give --memory at"):
-            patch(run, "denoise", engine=engine, memory=needed - 1)
-        assert len(patch(run, "denoise", engine=engine, memory=needed).score) == len(run.units)
+        with pytest.raises(InputError, match=f"needs {needed / 1e6:.1f} MB. Give --memory "):
+            patch(replace(run, memory=needed - 1), "denoise", engine=engine)
+        enough = patch(replace(run, memory=needed), "denoise", engine=engine)
+        assert len(enough.score) == len(run.units)
 
 
-def test_a_budget_bounds_the_rows(gpt2_model):
-    row = row_bytes(gpt2_model, 10)
-    assert longest_batch(gpt2_model, 10, 2 * 55 * row) == 55
-    assert longest_batch(gpt2_model, 10, 10**12) == longest_batch(gpt2_model, 10) == 2048
+def test_a_budget_bounds_the_rows(tiny_run):
+    run = tiny_run("gpt2", Site(1, "resid_pre"))
+    memory = math.ceil(55 * row_bytes(run.model, 10) / BATCH)
+    assert longest_batch(replace(run, memory=memory), 10) == 55
+    assert longest_batch(replace(run, memory=10**12), 10) == longest_batch(run, 10) == 2048
+
+
+def test_the_shares_of_the_memory_leave_some_of_it():
+    names = ("BATCH", "WEIGHTS", "ACTIVATIONS", "STEPS", "PREFIXES", "PROMPTS")
+    assert sum(getattr(shares, name) for name in names) == 7 / 8
 
 
 @pytest.fixture
@@ -104,9 +114,10 @@ def test_out_of_memory_at_the_prompts_takes_fewer_of_them(tiny_run, monkeypatch,
 
 
 def test_activations_that_were_dropped_are_measured_by_the_model_as_it_is(tiny_run, monkeypatch):
-    expected = patch(tiny_run("llama", Site(1, "resid_pre")), "denoise").score
-    monkeypatch.setattr(activations, "ACTIVATION_BYTES", 1)
-    found = patch(replace(tiny_run("llama", Site(1, "resid_pre"))), "denoise").score
+    run = tiny_run("llama", Site(1, "resid_pre"))
+    expected = patch(run, "denoise").score
+    monkeypatch.setattr("relp_sae.run.paired_run.ACTIVATIONS", 0.0)
+    found = patch(replace(run), "denoise").score
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
@@ -122,11 +133,8 @@ def test_only_so_many_prompts_are_kept_as_the_budget_has_room_for(tiny_run, monk
     monkeypatch.setattr(packed_engine, "unchanged_prompts", counting)
     # Keys and values of two blocks (2 x 2 heads x 8) and one stream (32), 4 bytes each.
     one = 8 * (2 * 2 * 2 * 8 + 32) * 4
-    needed = 4 * 8 * row_bytes(run.model, 8)
-    at_once = int(0.25 * needed) // one
-    assert 1 < at_once < 12
-    found = patch(run, "denoise", memory=needed).score
-    assert max(kept) == at_once
+    found = patch(replace(run, memory=math.ceil(5.5 * one / PROMPTS)), "denoise").score
+    assert max(kept) == 5
     assert sum(kept) == 12
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 

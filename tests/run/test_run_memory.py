@@ -10,7 +10,6 @@ import torch
 
 from relp_sae.errors import InputError
 from relp_sae.run import PairedRun
-from relp_sae.run import activations as activations_file
 from relp_sae.run import paired_run as paired_run_file
 from relp_sae.run.quality import sae_quality
 from relp_sae.run.steps import Seen, pair_steps
@@ -40,8 +39,9 @@ def fresh(many):
 def small(monkeypatch, run, pairs):
     """Let only the activations of so many pairs of 7 tokens, and no pair's steps, be kept."""
     size = pairs * 2 * 7 * len(run.sites) * run.model.d_model * run.model.dtype.itemsize
-    monkeypatch.setattr(activations_file, "ACTIVATION_BYTES", size)
-    monkeypatch.setattr(paired_run_file, "STEP_BYTES", 0)
+    monkeypatch.setattr(paired_run_file, "budget_of", lambda *_: size)
+    monkeypatch.setattr(paired_run_file, "ACTIVATIONS", 1.0)
+    monkeypatch.setattr(paired_run_file, "STEPS", 0.0)
     return size
 
 

@@ -22,6 +22,6 @@ def longest_batch(run: PairedRun, length: int) -> int:
         raise InputError(
             f"A memory budget of {run.budget / 1e6:.3g} MB is too small: a prompt of {length} "
             f"tokens of {model.name} needs {least * row / BATCH / 1e6:.1f} MB. Give --memory "
-            "(PairedRun's memory) at least that."
+            "(memory= of PairedRun) at least that."
         )
     return max(min(rows, ROWS.get(model.device.type, max(ROWS.values()))), least)
