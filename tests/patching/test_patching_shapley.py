@@ -167,7 +167,6 @@ def test_an_order_runs_each_set_once(tiny_run, counting_engine):
         ({"tolerance": -0.1}, "tolerance is -0.1"),
         ({"tolerance": float("nan")}, "tolerance is nan"),
         ({"engine": "packt"}, "Did you mean 'packed'"),
-        ({"memory": "much"}, "Cannot read the memory budget 'much'"),
         ({"seed": -1}, "seed is -1"),
     ],
 )
