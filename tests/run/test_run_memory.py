@@ -99,6 +99,21 @@ def test_going_through_the_pairs_runs_each_once_even_if_few_are_kept(fresh, monk
     assert sum(prompts) <= 48  # what is kept of all pairs needs no activation
 
 
+def test_no_pair_is_run_again_for_steps_that_are_kept(fresh, monkeypatch):
+    run = fresh()
+    expected = fresh().units
+    small(monkeypatch, run, 2)
+    monkeypatch.setattr(paired_run_file, "STEPS", 100.0)
+    prompts = []
+    whole = type(run.model).last_logits
+    monkeypatch.setattr(
+        type(run.model), "last_logits", lambda m, ids: prompts.append(len(ids)) or whole(m, ids)
+    )
+    assert len(run.kept) == 12
+    np.testing.assert_allclose(run.units.delta, expected.delta, rtol=1e-4, atol=1e-4)
+    assert sum(prompts) == 24
+
+
 def test_dropped_activations_are_freed(fresh, monkeypatch):
     run = fresh()
     small(monkeypatch, run, 2)

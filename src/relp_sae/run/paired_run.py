@@ -136,7 +136,12 @@ class PairedRun:
     @cached_property
     def behaviours(self) -> list[PairBehaviour]:
         """The metrics of every pair, and whether the model was right; all of them are kept."""
-        return [seen.behaviour for seen in self.activations]
+        found = []
+        for pair, seen in enumerate(self.activations):
+            found.append(seen.behaviour)
+            if not _drop_reason(seen):
+                self.steps(pair)  # while the activations are there
+        return found
 
     @cached_property
     def measured(self) -> list[MeasuredPair]:
