@@ -9,12 +9,16 @@ from collections.abc import Callable
 
 from beartype import beartype
 
-_checked: dict[tuple[str, str, str], Callable[..., object]] = {}
+_checked: dict[tuple[object, ...], Callable[..., object]] = {}
 
 
 def checked(bodyless: Callable[..., object]) -> Callable[..., object]:
     """The function with its arguments checked."""
-    key = bodyless.__module__, bodyless.__qualname__, str(inspect.signature(bodyless))
+    signature = inspect.signature(bodyless)
+    asked = [
+        (p.name, p.kind, p.annotation, p.default is p.empty) for p in signature.parameters.values()
+    ]
+    key = bodyless.__module__, bodyless.__qualname__, *asked, signature.return_annotation
     if key not in _checked:
         _checked[key] = beartype(bodyless)
     return _checked[key]

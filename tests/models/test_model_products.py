@@ -106,6 +106,19 @@ def test_weights_are_laid_out_once_and_within_the_budget(load_tiny, backward, co
         assert sum(layer.weight.nbytes for layer in products._laid_out) == layers
 
 
+def test_a_copy_is_not_lost_to_two_that_have_no_room(load_tiny):
+    model = load_tiny("llama", "float32")
+    weights = [x.weight for x in model.blocks[2].modules() if type(x) is nn.Linear]
+    products, layer = Products(sum(w.nbytes for w in weights)), model.in_block(2, "mlp.down_proj")
+    x = torch.randn(1, 5, layer.in_features, requires_grad=True)
+    (expected,) = torch.autograd.grad(layer(x).sum(), x)
+    for backward in (False, True):
+        with products.faster(model, slice(2, None), backward=backward):
+            assert len(products._laid_out) == len(weights)
+            found = layer(x)
+    torch.testing.assert_close(torch.autograd.grad(found.sum(), x)[0], expected)
+
+
 def test_what_was_laid_out_for_a_forward_pass_gets_its_slope_when_it_is_needed(load_tiny):
     model = load_tiny("llama", "float32")
     products, layer = Products(10**9), model.in_block(0, "mlp.down_proj")

@@ -47,8 +47,8 @@ def test_a_budget_bounds_the_rows(tiny_run):
 
 
 def test_the_shares_of_the_memory_leave_some_of_it():
-    names = ("BATCH", "WEIGHTS", "ACTIVATIONS", "STEPS", "PREFIXES", "PROMPTS")
-    assert sum(getattr(shares, name) for name in names) == 7 / 8
+    names = ("BATCH", "WEIGHTS", "ACTIVATIONS", "STEPS", "PREFIXES", "PROMPTS", "FREED")
+    assert sum(getattr(shares, name) for name in names) == 15 / 16
 
 
 @pytest.fixture
@@ -131,8 +131,8 @@ def test_only_so_many_prompts_are_kept_as_the_budget_has_room_for(tiny_run, monk
         return plain(run, contexts, *rest)
 
     monkeypatch.setattr(packed_engine, "unchanged_prompts", counting)
-    # Keys and values of two blocks (2 x 2 heads x 8) and one stream (32), 4 bytes each.
-    one = 8 * (2 * 2 * 2 * 8 + 32) * 4
+    # Keys and values of two blocks (2 x 2 heads x 8), one stream (32), a mask (8), 4 bytes each.
+    one = 8 * (2 * 2 * 2 * 8 + 32 + 8) * 4
     found = patch(replace(run, memory=math.ceil(5.5 * one / PROMPTS)), "denoise").score
     assert max(kept) == 5
     assert sum(kept) == 12

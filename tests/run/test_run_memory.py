@@ -10,6 +10,7 @@ import torch
 
 from relp_sae.errors import InputError
 from relp_sae.run import PairedRun
+from relp_sae.run import activations as activations_file
 from relp_sae.run import paired_run as paired_run_file
 from relp_sae.run.quality import sae_quality
 from relp_sae.run.steps import Seen, pair_steps
@@ -40,9 +41,18 @@ def small(monkeypatch, run, pairs):
     """Let only the activations of so many pairs of 7 tokens, and no pair's steps, be kept."""
     size = pairs * 2 * 7 * len(run.sites) * run.model.d_model * run.model.dtype.itemsize
     monkeypatch.setattr(paired_run_file, "budget_of", lambda *_: size)
+    monkeypatch.setattr(activations_file, "WINDOW_BYTES", size // 2)
     monkeypatch.setattr(paired_run_file, "ACTIVATIONS", 1.0)
     monkeypatch.setattr(paired_run_file, "STEPS", 0.0)
     return size
+
+
+def test_the_memory_is_a_size_and_does_not_say_who_is_run_with_whom(many):
+    run = dataclasses.replace(many, memory="64 MiB")
+    assert run.budget == 2**26
+    assert run.activations.batches == dataclasses.replace(many, memory=10).activations.batches
+    with pytest.raises(InputError, match="Cannot read the memory budget 'much'"):
+        dataclasses.replace(many, memory="much")
 
 
 def test_pairs_of_one_length_are_run_together(many, monkeypatch):

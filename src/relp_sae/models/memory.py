@@ -1,9 +1,18 @@
 """How much memory a device has to give, and how much a model's passes take."""
 
+import ctypes
+import sys
+
 import psutil
 import torch
 
 from relp_sae.models.language_model import LanguageModel
+
+
+_C = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+KEPT = 62 * 2**20
+"""Bytes of freed memory that stay (see ``keep_freed_memory``)."""
 
 
 def available_memory(device: torch.device) -> int:
@@ -39,6 +48,30 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         "not enough memory" in str(error) or "can't allocate memory" in str(error)
     )
+
+
+class FreedMemory:
+    """Gives freed memory back to the system once more than ``allowed`` bytes may have gathered.
+
+    What is freed between tensors that stay is kept by glibc, and only smaller ones fit into those
+    gaps: long prompts that are run and kept one after the other would take several times their
+    size. Giving back costs taking the pages anew, so it is not done at every call.
+    """
+
+    def __init__(self, allowed: int) -> None:
+        self._allowed = allowed
+        self._least = _resident()
+
+    def give_back(self) -> None:
+        """Give back what is free, if the process has grown; with other C libraries do nothing."""
+        if _resident() > self._least + self._allowed and hasattr(_C, "malloc_trim"):
+            _C.malloc_trim(ctypes.c_size_t(KEPT))
+            self._least = _resident()
+        self._least = min(self._least, _resident())
+
+
+def _resident() -> int:
+    return psutil.Process().memory_info().rss
 
 
 def keep_freed_memory() -> None:

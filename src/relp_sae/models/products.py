@@ -50,22 +50,20 @@ class Products:
         self._lay_out(layers, backward)
         with ExitStack() as undo:
             for layer in layers:
-                weight = _weight(layer)
-                kept = self._laid_out.get(layer, _LaidOut(weight, weight.T, _state(layer)))
-                layer.forward = _product(kept, getattr(layer, "bias", None), backward)
+                layer.forward = _product(self._kept(layer), getattr(layer, "bias", None), backward)
                 undo.callback(delattr, layer, "forward")
             yield
 
     def _lay_out(self, layers: list[nn.Module], backward: bool) -> None:
         """Copy the layers' weights, if there is room for all of them."""
         for layer in list(self._laid_out):
-            kept = self._laid_out[layer]
-            if kept.of != _state(layer) or (backward and kept.transposed is None):
+            if self._laid_out[layer].of != _state(layer):
                 del self._laid_out[layer]
-        new = [layer for layer in layers if layer not in self._laid_out]
         copies = 2 if backward else 1
-        held = sum(w.nbytes for kept in self._laid_out.values() for w in kept[:2] if w is not None)
-        if copies * sum(_weight(layer).nbytes for layer in new) + held > self._limit:
+        new = [layer for layer in layers if self._copies(layer) < copies]
+        others = set(self._laid_out).difference(new)
+        needed = copies * sum(_weight(layer).nbytes for layer in new)
+        if needed + sum(self._copies(one) * _weight(one).nbytes for one in others) > self._limit:
             return
         try:
             for layer in new:
@@ -75,6 +73,16 @@ class Products:
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise  # otherwise the rest multiplies without copies
+
+    def _copies(self, layer: nn.Module) -> int:
+        kept = self._laid_out.get(layer)
+        return 0 if kept is None else 1 if kept.transposed is None else 2
+
+    def _kept(self, layer: nn.Module) -> _LaidOut:
+        """The layer's weight both ways, laid out as far as there was room."""
+        weight = _weight(layer)
+        kept = self._laid_out.get(layer, _LaidOut(weight, weight.T, _state(layer)))
+        return kept if kept.transposed is not None else kept._replace(transposed=weight.T)
 
 
 def _has_onednn(model: LanguageModel) -> bool:

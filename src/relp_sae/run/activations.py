@@ -13,6 +13,10 @@ from relp_sae.run.batches import batches
 from relp_sae.run.measurement import PairActivations, measure_pairs
 from relp_sae.run.recent import Recent
 
+WINDOW_BYTES = 2**26
+"""Pairs that are run together are at most so much of the activations apart. A constant: who is in
+a batch with whom, and so the last bits, may not depend on the memory."""
+
 Context = tuple[int, bool]
 """A pair, and whether it is the clean prompt of its two."""
 
@@ -37,8 +41,7 @@ class Activations:
         limit: int,
     ) -> None:
         token = sum(model.width(site) for site in sites) * model.dtype.itemsize  # bytes
-        # Half of what is kept, so that no batch is dropped while its neighbours are gone through.
-        self.batches = together = batches(pairs, limit // 2 // token)
+        self.batches = together = batches(pairs, WINDOW_BYTES // token)
         self.sites, self._length = sites, len(pairs)
         self.place = {
             pair: (batch, row)

@@ -1,6 +1,6 @@
 """What a run's memory is spent on, in shares of its budget.
 
-They sum to 7/8. The rest is for what is small and for the gaps that an allocator leaves.
+What they leave of it is for what is small.
 """
 
 import torch
@@ -24,6 +24,10 @@ ACTIVATIONS = 0.125
 STEPS, PREFIXES, PROMPTS = 0.0625, 0.0625, 0.0625
 """The steps of pairs; what passes over their changed positions read of those before
 (prefixes.py); and what the packed engine keeps of unchanged prompts."""
+
+
+FREED = 0.0625
+"""Memory that was freed and has not been given back."""
 
 
 def budget_of(device: torch.device, memory: int | None) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 from relp_sae.errors import InputError
 from relp_sae.metrics.metric import Metric
 from relp_sae.models import LanguageModel, forward_order
+from relp_sae.models.memory import FreedMemory
 from relp_sae.models.products import Products
 from relp_sae.records import (
     WHOLE_NODE,
@@ -23,7 +24,15 @@ from relp_sae.records import (
 from relp_sae.records.scores import Base, Kind
 from relp_sae.run.activations import Activations
 from relp_sae.run.measurement import PairBehaviour, answers_and_foils
-from relp_sae.run.memory import ACTIVATIONS, PREFIXES, STEPS, WEIGHTS, budget_of
+from relp_sae.run.memory import (
+    ACTIVATIONS,
+    FREED,
+    PREFIXES,
+    STEPS,
+    WEIGHTS,
+    budget_of,
+    parse_memory,
+)
 from relp_sae.run.prefixes import Prefixes
 from relp_sae.run.recent import Recent
 from relp_sae.run.steps import PairSteps, Seen, pair_steps
@@ -38,14 +47,14 @@ class PairedRun:
     Pairs that the model gets wrong (the foil's logit is above the answer's on the clean prompt)
     are measured but dropped. ``allow_other_model`` is for SAEs that were trained on another model
     and are carried over on purpose. ``error_term`` names what becomes of the error terms of later
-    SAEs when a unit is changed (see ``saes.error_term``). ``memory`` bounds, in bytes, what is made
-    of the model and the SAEs, beside their own weights; by default it is a quarter of what the
-    device has available. docs/engine.md says what it is spent on.
+    SAEs when a unit is changed (see ``saes.error_term``). ``memory`` ("2GB", or bytes) bounds what
+    is made of the model and the SAEs, beside their own weights; by default it is a quarter of what
+    the device has available. docs/engine.md says what it is spent on.
 
     Raises:
         InputError: no dictionary or pair, a dictionary that does not fit the model or was trained
-            on another, no pair that the model gets right, an unknown name, or error terms to be
-            held where the units are whole nodes.
+            on another, no pair that the model gets right, an unknown name, no size, or error terms
+            to be held where the units are whole nodes.
     """
 
     model: LanguageModel
@@ -54,11 +63,12 @@ class PairedRun:
     metric: Metric
     allow_other_model: bool = False
     error_term: str = "pass-through"
-    memory: int | None = None
+    memory: str | int | None = None
 
     def __post_init__(self) -> None:
         if not self.dictionaries or not self.pairs:
             raise InputError("A run needs at least one SAE and one prompt pair.")
+        parse_memory(self.memory)
         for dictionary in self.dictionaries.values():
             require_fit(dictionary, self.model)
             require_same_model(dictionary, self.model, allow_other=self.allow_other_model)
@@ -88,10 +98,15 @@ class PairedRun:
     @cached_property
     def budget(self) -> int:
         """How many bytes the run may take beside the weights."""
-        return budget_of(self.model.device, self.memory)
+        return budget_of(self.model.device, parse_memory(self.memory))
 
     def _share(self, share: float) -> int:
         return int(share * self.budget)
+
+    @cached_property
+    def freed(self) -> FreedMemory:
+        """What was freed while the run was gone through."""
+        return FreedMemory(self._share(FREED))
 
     @property
     def sites(self) -> list[Site]:
@@ -139,8 +154,9 @@ class PairedRun:
         found = []
         for pair, seen in enumerate(self.activations):
             found.append(seen.behaviour)
-            if not _drop_reason(seen):
+            if not (_drop_reason(seen) or self._steps.full):
                 self.steps(pair)  # while the activations are there
+            self.freed.give_back()
         return found
 
     @cached_property

@@ -34,6 +34,7 @@ def in_memory(
     blocks = entered(one for _, mine in contexts for _, one in mine)
     keys_values = (run.model.n_layers - min(blocks)) * key_bytes(run.model)
     streams = len(blocks) * run.model.d_model * run.model.dtype.itemsize
-    size = max(1, int(PROMPTS * run.budget) // (longest * (keys_values + streams)))
+    mask = longest * run.model.dtype.itemsize
+    size = max(1, int(PROMPTS * run.budget) // (longest * (keys_values + streams + mask)))
     for start in range(0, len(contexts), size):
         yield list(contexts[start : start + size])

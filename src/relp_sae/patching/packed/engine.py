@@ -62,6 +62,7 @@ class PackedEngine:
                 ):
                     self._measure(run, attention, groups, rows, found)
                 del groups  # before the next prompts are run
+                run.freed.give_back()
             elif len(together) > 1:
                 half = len(together) // 2
                 waiting.extendleft([together[half:], together[:half]])
