@@ -1,6 +1,7 @@
 """What runs on a second device gives what it gives on the CPU. Run by test_another_device.py."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,6 +86,17 @@ def test_a_whole_run(config, tmp_path):
     here = load_run(config)
     _same(found["denoise"], patch(here, "denoise").score)
     _same(found["gradient@corrupted"], attribute(here, "gradient").score)
+
+
+def test_error_terms_that_are_held(config):
+    frozen = {"error_term": "frozen"}
+    expected = patch(replace(load_run(config), **frozen), "denoise", engine="reference")
+    with accelerator() as device:
+        there = load_run(config.model_copy(update={"device": device}))
+        found = patch(replace(there, **frozen), "denoise", engine="reference")
+        slopes = attribute(replace(there, **frozen), "integrated-gradients:3")
+    _same(found.score, expected.score)
+    _same(slopes.score, attribute(replace(load_run(config), **frozen), slopes.name).score)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import torch
 
 from relp_sae.models.language_model import LanguageModel
 
-
 _C = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 KEPT = 62 * 2**20
