@@ -132,8 +132,8 @@ EngineOption = Annotated[
 Memory = Annotated[
     str | None,
     Option(
-        help="Memory for all that is made of the model and the SAEs, beside their own weights, "
-        "such as 2GB. Default: a quarter of what the device has available."
+        help="Memory for what is kept of the pairs and made by patching, beside the weights of the "
+        "model and SAEs, such as 2GB. Default: a quarter of what the device has available."
     ),
 ]
 Bootstrap = Annotated[int, Option(min=100, help="Bootstrap resamples of the pairs.")]

@@ -48,8 +48,8 @@ class PairedRun:
     are measured but dropped. ``allow_other_model`` is for SAEs that were trained on another model
     and are carried over on purpose. ``error_term`` names what becomes of the error terms of later
     SAEs when a unit is changed (see ``saes.error_term``). ``memory`` ("2GB", or bytes) bounds what
-    is made of the model and the SAEs, beside their own weights; by default it is a quarter of what
-    the device has available. docs/engine.md says what it is spent on.
+    is kept of the pairs and made by patching, beside the weights; by default it is a quarter of
+    what the device has available. docs/engine.md says what it is spent on.
 
     Raises:
         InputError: no dictionary or pair, a dictionary that does not fit the model or was trained
@@ -97,7 +97,7 @@ class PairedRun:
 
     @cached_property
     def budget(self) -> int:
-        """How many bytes the run may take beside the weights."""
+        """``memory`` in bytes."""
         return budget_of(self.model.device, parse_memory(self.memory))
 
     def _share(self, share: float) -> int:
