@@ -34,12 +34,12 @@ def row_bytes(model: LanguageModel, length: int) -> int:
     return numbers * max(4, torch.finfo(model.dtype).bits // 8)
 
 
-def key_bytes(model: LanguageModel, heads: int | None = None) -> int:
-    """Bytes of a token's keys and values in one block, by default of as many heads as have some."""
+def key_bytes(model: LanguageModel) -> int:
+    """Bytes of a token's keys and values in one block."""
     of_queries = model.config.num_attention_heads
     d_head = getattr(model.config, "head_dim", None) or model.d_model // of_queries
-    with_keys = getattr(model.config, "num_key_value_heads", None) or of_queries
-    return 2 * (heads or with_keys) * d_head * model.dtype.itemsize
+    heads = getattr(model.config, "num_key_value_heads", None) or of_queries
+    return 2 * heads * d_head * model.dtype.itemsize
 
 
 def out_of_memory(error: BaseException) -> bool:

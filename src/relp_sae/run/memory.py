@@ -13,7 +13,7 @@ AVAILABLE = 0.25
 """The budget by default, of what the device has available."""
 
 BATCH = 0.3125
-"""What a pass makes of its rows: a pack of patched runs, or a batch of an estimate's."""
+"""The rows of a pack of patched runs (patching/memory.py)."""
 
 WEIGHTS = 0.25
 """Weights laid out for the processor (models/products.py)."""
@@ -25,9 +25,8 @@ STEPS, PREFIXES, PROMPTS = 0.0625, 0.0625, 0.0625
 """The steps of pairs; what passes over their changed positions read of those before
 (prefixes.py); and what the packed engine keeps of unchanged prompts."""
 
-
 FREED = 0.0625
-"""Memory that was freed and has not been given back."""
+"""Memory that was freed and has not been given back (models/memory.py)."""
 
 
 def budget_of(device: torch.device, memory: int | None) -> int:
