@@ -7,6 +7,7 @@ has an accelerator for the rest of the process, so this is for processes of its 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -16,8 +17,6 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 NAME = "npu"  # a device that safetensors has heard of
-
-_setup_privateuseone_for_python_backend(NAME)
 
 aten = torch.ops.aten
 COPIES = {aten._to_copy.default, aten.copy_.default}
@@ -76,8 +75,14 @@ class _Made(TorchFunctionMode):
 @contextmanager
 def accelerator() -> Iterator[str]:
     """The name of the device, which works inside the context."""
+    _register()
     with _Dispatch(), _Made():
         yield NAME
+
+
+@cache
+def _register() -> None:
+    _setup_privateuseone_for_python_backend(NAME)
 
 
 def _done(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -1,41 +1,58 @@
-"""Memory that was freed between what stays goes back to the system."""
+"""Memory that was freed between what stays goes back to the system, once it may be much."""
 
-import psutil
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from relp_sae.models import memory
-from relp_sae.models.memory import KEPT, FreedMemory, keep_freed_memory
-
-pytestmark = pytest.mark.skipif(
-    not hasattr(memory._C, "malloc_trim"), reason="only glibc keeps such gaps and gives them back"
-)
-MiB = 2**20
+from relp_sae.models.memory import KEPT, FreedMemory
 
 
-def resident():
-    return psutil.Process().memory_info().rss
+@pytest.fixture
+def process(monkeypatch):
+    """A process whose memory the test sets; ``kept`` lists what giving back was asked to keep."""
+    process = SimpleNamespace(resident=100, held=100, kept=[])
+
+    def malloc_trim(kept):
+        process.kept.append(kept.value)
+        process.resident = process.held
+
+    monkeypatch.setattr(memory, "_resident", lambda: process.resident)
+    monkeypatch.setattr(memory, "_C", SimpleNamespace(malloc_trim=malloc_trim))
+    return process
 
 
-@pytest.mark.parametrize("allowed", [64 * MiB, 10**12])
-def test_gaps_are_given_back_once_they_are_large(allowed):
-    keep_freed_memory()  # from here on glibc maps no tensor of a MiB by itself
-    freed = FreedMemory(allowed)
-    tensors = [torch.ones(MiB // 4) for _ in range(300)]
-    last = tensors[-1]
-    between = tensors[::2]
-    full = resident()
-    del tensors
+def test_it_is_given_back_when_the_process_has_grown(process):
+    freed = FreedMemory(50)
+    process.resident = 150
     freed.give_back()
-    gained = full - resident()
-    assert (gained > 150 * MiB - KEPT) == (allowed < 10**12)
-    assert sum(float(one.sum()) for one in between) == len(between) * MiB // 4
-    assert last[0] == 1
+    assert not process.kept
+    process.resident, process.held = 151, 120
+    freed.give_back()
+    assert process.kept == [KEPT]
+    process.resident = 170  # 50 more than is held now
+    freed.give_back()
+    assert process.kept == [KEPT]
+    process.resident = 90  # the rest was freed
+    freed.give_back()
+    process.resident = 141
+    freed.give_back()
+    assert process.kept == [KEPT, KEPT]
 
 
-def test_another_c_library_is_left_alone(monkeypatch):
+def test_another_c_library_is_left_alone(process, monkeypatch):
     monkeypatch.setattr(memory, "_C", None)
     freed = FreedMemory(0)
-    held = torch.ones(8 * MiB)
+    process.resident = 1000
     freed.give_back()
-    assert held[-1] == 1
+
+
+@pytest.mark.skipif(not hasattr(memory._C, "malloc_trim"), reason="glibc's")
+def test_what_is_held_stays_what_it_is():
+    before = memory._resident()
+    freed = FreedMemory(-before)
+    held = [torch.full((2**18,), float(i)) for i in range(20)]
+    del held[::2]
+    freed.give_back()
+    assert [float(one[-1]) for one in held] == list(range(1, 20, 2))
