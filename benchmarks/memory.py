@@ -1,8 +1,8 @@
 """How much memory does patching take, at a large dictionary and long prompts?
 
     python benchmarks/memory.py --memory 1GB
-    python benchmarks/memory.py --memory 1GB --pairs 64 --units 4
-    python benchmarks/memory.py --memory 1GB --pairs 100 --units 4 --blocks 3
+    python benchmarks/memory.py --memory 1GB --pairs 20 --units 4
+    python benchmarks/memory.py --memory 1GB --pairs 1000 --units 4 --blocks 3
 
 A fresh process loads the embedded model and a random TopK SAE of 131,072 features, finds the units
 of one IOI pair made 512 tokens long (neutral text before the sentence), and patches them all within
