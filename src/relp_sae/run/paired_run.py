@@ -154,8 +154,8 @@ class PairedRun:
         found = []
         for pair, seen in enumerate(self.activations):
             found.append(seen.behaviour)
-            if not (_drop_reason(seen) or self._steps.full):
-                self.steps(pair)  # while the activations are there
+            if not _drop_reason(seen):
+                self.steps(pair)  # while the activations are there: if all fit, none is run again
             self.freed.give_back()
         return found
 

@@ -19,11 +19,6 @@ class Recent(Generic[V]):
         self._kept: OrderedDict[int, V] = OrderedDict()
         self.held = 0  # bytes
 
-    @property
-    def full(self) -> bool:
-        """Whether another one would drop the first."""
-        return self.held >= self._limit
-
     def __getitem__(self, key: int) -> V:
         if key in self._kept:
             self._kept.move_to_end(key)
