@@ -24,7 +24,7 @@ from relp_sae.run.memory import BATCH, PROMPTS, parse_memory
 def test_sizes_are_read():
     assert parse_memory(None) is None
     assert [parse_memory(size) for size in (7, "7", "2GB", "1 MiB")] == [7, 7, 2 * 10**9, 2**20]
-    for size in ("much", "", -1, "-2GB"):
+    for size in ("much", "", 0, "0GB", -1, "-2GB"):
         with pytest.raises(InputError, match="Cannot read the memory budget"):
             parse_memory(size)
 

@@ -3,8 +3,10 @@
 What they leave of it is for what is small.
 """
 
+from typing import Annotated
+
 import torch
-from pydantic import ByteSize, TypeAdapter, ValidationError
+from pydantic import ByteSize, Field, TypeAdapter, ValidationError
 
 from relp_sae.errors import InputError
 from relp_sae.models.memory import available_memory
@@ -40,8 +42,10 @@ def parse_memory(memory: str | int | None) -> int | None:
     Raises:
         InputError: not a size.
     """
+    if memory is None:
+        return None
     try:
-        return None if memory is None else int(TypeAdapter(ByteSize).validate_python(memory))
+        return int(TypeAdapter(Annotated[ByteSize, Field(ge=1)]).validate_python(memory))
     except ValidationError as error:
         raise InputError(
             f"Cannot read the memory budget '{memory}'. Expected a size such as 2GB or 500MB."
